@@ -1,0 +1,414 @@
+package hub
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// lane does all the writing to the sinks that belong to it, on one goroutine.
+type lane struct {
+	hub   *Hub
+	index int
+
+	mu      sync.Mutex
+	topics  []*members // to walk, in turn
+	wakes   []*Sub     // to serve by themselves
+	results []result   // pages that have arrived
+	woken   chan struct{}
+
+	// Of the goroutine alone.
+	solo batch // for subscriptions served by themselves
+	free []*pass
+
+	passes, writes, delivered, refused atomic.Int64
+}
+
+// result is a page for one subscription.
+type result struct {
+	sub  *Sub
+	page *sharedPage
+	err  error
+}
+
+// pass is one walk over a topic's members on a lane.
+type pass struct {
+	next    int   // index of the member to visit, downwards
+	goal    int64 // positions up to here go out in this pass
+	gen     uint32
+	signals [][]byte
+	more    bool  // somebody could not be given everything in one write
+	main    batch // for the cursor that most members share
+	other   batch // for the last one that differed
+}
+
+const (
+	// turn is how many writes one topic gets before the next has its turn: a
+	// large room must not delay the small ones.
+	turn = 256
+	// breath is how many writes are made before the lane lets others run and
+	// lets go of the topic's members.
+	breath = 64
+)
+
+func newLane(h *Hub, index int) *lane {
+	return &lane{hub: h, index: index, woken: make(chan struct{}, 1)}
+}
+
+func (l *lane) poke() {
+	select {
+	case l.woken <- struct{}{}:
+	default:
+	}
+}
+
+// push queues a walk over m, once.
+func (l *lane) push(m *members) {
+	if m.queued.Swap(true) {
+		return
+	}
+	l.requeue(m)
+}
+
+func (l *lane) requeue(m *members) {
+	l.mu.Lock()
+	l.topics = append(l.topics, m)
+	l.mu.Unlock()
+	l.poke()
+}
+
+func (l *lane) wakeUp(s *Sub) {
+	l.mu.Lock()
+	l.wakes = append(l.wakes, s)
+	l.mu.Unlock()
+	l.poke()
+}
+
+func (l *lane) deliver(r result) {
+	l.mu.Lock()
+	l.results = append(l.results, r)
+	l.mu.Unlock()
+	l.poke()
+}
+
+func (l *lane) run() {
+	defer l.hub.wg.Done()
+	var wakes [breath]*Sub
+	var results [breath]result
+	for l.hub.ctx.Err() == nil {
+		l.mu.Lock()
+		nw := copy(wakes[:], l.wakes)
+		l.wakes = shift(l.wakes, nw)
+		nr := copy(results[:], l.results)
+		l.results = shift(l.results, nr)
+		var m *members
+		if len(l.topics) > 0 {
+			m = l.topics[0]
+			l.topics = shift(l.topics, 1)
+		}
+		l.mu.Unlock()
+
+		if m == nil && nw == 0 && nr == 0 {
+			select {
+			case <-l.woken:
+			case <-l.hub.ctx.Done():
+			}
+			continue
+		}
+		for i, r := range results[:nr] {
+			l.receive(r)
+			results[i] = result{}
+		}
+		for i, s := range wakes[:nw] {
+			l.wake(s)
+			wakes[i] = nil
+		}
+		if m != nil {
+			l.step(m)
+		}
+		runtime.Gosched()
+	}
+}
+
+// shift takes n elements off the front of a queue.
+func shift[T any](q []T, n int) []T {
+	clear(q[:n])
+	if n == len(q) && cap(q) <= breath {
+		return q[:0]
+	}
+	if n == len(q) {
+		return nil
+	}
+	return q[n:]
+}
+
+// step goes on with the walk over m for one turn.
+func (l *lane) step(m *members) {
+	t := m.topic
+	p := m.pass
+	if p == nil {
+		p = l.begin(m)
+	}
+	for done := 0; p.next >= 0 && done < turn; {
+		wrote := 0
+		m.mu.Lock()
+		// A large room has many who need nothing, so visits are bounded too.
+		for visits := 0; p.next >= 0 && wrote < breath && visits < 16*breath; visits++ {
+			if p.next >= len(m.subs) {
+				p.next = len(m.subs) - 1
+				continue
+			}
+			s := m.subs[p.next]
+			p.next--
+			wrote += l.visit(t, s, p)
+		}
+		m.mu.Unlock()
+		done += wrote
+		if done >= breath {
+			runtime.Gosched()
+		}
+	}
+	if p.next >= 0 {
+		l.requeue(m) // still marked as queued
+		return
+	}
+	l.end(m, p)
+}
+
+func (l *lane) begin(m *members) *pass {
+	l.passes.Add(1)
+	var p *pass
+	if n := len(l.free); n > 0 {
+		p, l.free = l.free[n-1], l.free[:n-1]
+	} else {
+		p = new(pass)
+	}
+	// Signals first: what is queued after this has the walk queued again.
+	m.mu.Lock()
+	p.signals = append(p.signals[:0], m.signals...)
+	clear(m.signals)
+	m.signals = m.signals[:0]
+	if len(p.signals) == 0 && cap(m.signals) > 4 {
+		m.signals = nil
+	}
+	p.next = len(m.subs) - 1
+	m.mu.Unlock()
+	p.gen = m.topic.gen.Load()
+	_, p.goal = m.topic.Head()
+	p.more = false
+	m.pass = p
+	return p
+}
+
+func (l *lane) end(m *members, p *pass) {
+	goal, gen, more := p.goal, p.gen, p.more
+	p.main.release()
+	p.other.release()
+	clear(p.signals)
+	m.pass = nil
+	if len(l.free) < 8 {
+		l.free = append(l.free, p)
+	}
+	m.queued.Store(false)
+	_, head := m.topic.Head()
+	m.mu.Lock()
+	again := len(m.subs) > 0 && (more || head != goal || gen != m.topic.gen.Load() || len(m.signals) > 0)
+	m.mu.Unlock()
+	if again {
+		l.push(m)
+	}
+}
+
+// visit serves one member in a walk and returns how many writes it made.
+func (l *lane) visit(t *Topic, s *Sub, p *pass) int {
+	if s.flags&blocked != 0 {
+		return 0
+	}
+	if s.flags&(filling|lagging|foreign) != 0 || s.gen != t.gen.Load() {
+		return l.detour(t, s, p)
+	}
+	if s.cursor >= p.goal && len(p.signals) == 0 {
+		return 0
+	}
+	b := &p.main
+	if !b.follows(s) {
+		if b.valid {
+			b = &p.other
+		}
+		if !b.follows(s) {
+			t.collect(b, s.cursor, p.goal, p.signals)
+			if b.gen != s.gen { // the log has been replaced this very moment
+				return l.detour(t, s, p)
+			}
+		}
+	}
+	if b.status == outside {
+		l.fill(t, s)
+		if len(p.signals) == 0 {
+			return 0
+		}
+	}
+	l.write(s, b)
+	if s.flags&blocked == 0 && s.cursor < p.goal && b.status == ready {
+		p.more = true
+	}
+	return 1
+}
+
+// follows reports whether the batch is what the subscription needs next.
+func (b *batch) follows(s *Sub) bool {
+	return b.valid && b.from == s.cursor && b.gen == s.gen
+}
+
+// detour serves a member in a walk that cannot share the walk's batches.
+func (l *lane) detour(t *Topic, s *Sub, p *pass) int {
+	n := 0
+	if len(p.signals) > 0 {
+		b := &l.solo
+		b.signals(p.signals)
+		l.write(s, b)
+		b.release()
+		n++
+	}
+	return n + l.serve(t, s)
+}
+
+// signals makes the batch hold signals alone.
+func (b *batch) signals(frames [][]byte) {
+	b.status, b.valid, b.through = current, false, 0
+	b.revs = b.revs[:0]
+	b.frames = append(b.frames[:0], frames...)
+	b.join()
+}
+
+// write offers the batch to the sink and moves the cursor by what it takes.
+func (l *lane) write(s *Sub, b *batch) {
+	taken := 0
+	if len(b.frames) > 0 {
+		taken = s.sink.Write(b.joined, b.frames)
+		l.writes.Add(1)
+		if taken < len(b.frames) {
+			s.flags |= blocked
+			l.refused.Add(1)
+		}
+	}
+	log := min(taken, len(b.revs))
+	if log == len(b.revs) {
+		s.cursor = max(s.cursor, b.through)
+	} else if log > 0 {
+		s.cursor = b.revs[log-1]
+	}
+	if log > 0 {
+		l.delivered.Add(int64(log))
+	}
+}
+
+// wake serves a subscription whose sink can take more.
+func (l *lane) wake(s *Sub) {
+	t := s.topic
+	m := t.list(s.lane())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.flags&attached == 0 {
+		return
+	}
+	s.flags &^= blocked
+	l.serve(t, s)
+}
+
+// serve gives a subscription by itself what it lacks, as far as the sink
+// takes it, and returns how many writes it made. The members' lock is held.
+func (l *lane) serve(t *Topic, s *Sub) (writes int) {
+	for s.flags&(blocked|filling) == 0 {
+		if s.gen != t.gen.Load() {
+			l.fill(t, s)
+			return writes
+		}
+		if s.flags&foreign != 0 {
+			if !t.admits(s.cursor) {
+				l.fill(t, s)
+				return writes
+			}
+			s.flags &^= foreign
+		}
+		if writes == breath { // far behind: others have their turn
+			l.wakeUp(s)
+			return writes
+		}
+		_, goal := t.Head()
+		b := &l.solo
+		t.collect(b, s.cursor, goal, nil)
+		if b.gen != s.gen {
+			continue
+		}
+		switch b.status {
+		case outside:
+			l.fill(t, s)
+		case ready:
+			l.write(s, b)
+			writes++
+		case current:
+			if s.flags&lagging == 0 {
+				b.release()
+				return writes
+			}
+			b.signals([][]byte{t.log.Synced(max(s.cursor, goal))})
+			l.write(s, b)
+			writes++
+			if s.flags&blocked == 0 {
+				s.flags &^= lagging
+			}
+		}
+		b.release()
+	}
+	return writes
+}
+
+// fill asks for the page that follows a cursor outside of the ring.
+func (l *lane) fill(t *Topic, s *Sub) {
+	if s.flags&filling != 0 {
+		return
+	}
+	s.flags |= filling | lagging
+	l.hub.fills.request(t, s)
+}
+
+// receive gives a subscription the page that it has waited for.
+func (l *lane) receive(r result) {
+	s := r.sub
+	t := s.topic
+	m := t.list(s.lane())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.flags&filling == 0 { // detached meanwhile
+		return
+	}
+	s.flags &^= filling
+	if r.err != nil {
+		s.flags |= blocked // until the retry wakes it
+		return
+	}
+	if s.flags&blocked != 0 {
+		return // a signal was refused: Wake will have the page read again
+	}
+	p := r.page
+	if epoch, _ := t.Head(); epoch != p.Epoch || !p.Reset && s.gen != t.gen.Load() {
+		l.serve(t, s) // the log was replaced while the page was read
+		return
+	}
+	for i := range p.batches {
+		l.write(s, &p.batches[i])
+		if s.flags&blocked != 0 {
+			return // what is left is read again from where the cursor stands
+		}
+	}
+	s.flags |= foreign
+	if p.Reset {
+		s.cursor, s.gen = p.Through, t.gen.Load()
+		s.flags &^= lagging
+		l.hub.fills.resets.Add(1)
+	} else {
+		s.cursor = max(s.cursor, p.Through)
+	}
+	l.serve(t, s)
+}

@@ -1,0 +1,399 @@
+package hub_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/gabblehq/chat/hub"
+)
+
+// model is a log of changes to things, and what a store would say of it.
+type model struct {
+	mu      sync.Mutex
+	epoch   int
+	changes []int // changes[i] is the thing that changed at rev i+1
+	page    int   // entries per page
+	failing bool
+	resets  map[[2]int64]map[int]int64 // what the page of each reset showed
+	topic   *hub.Topic
+}
+
+// A frame of the tests: epoch, rev, thing and what it is.
+const (
+	change = iota
+	synced
+	reset
+	signal
+)
+
+func frame(what, epoch int, rev int64, thing int) []byte {
+	b := binary.AppendVarint([]byte{byte(what)}, int64(epoch))
+	b = binary.AppendVarint(b, rev)
+	return binary.AppendVarint(b, int64(thing))
+}
+
+func parse(b []byte) (what, epoch int, rev int64, thing int) {
+	rest := b[1:]
+	next := func() int64 {
+		v, n := binary.Varint(rest)
+		rest = rest[n:]
+		return v
+	}
+	return int(b[0]), int(next()), next(), int(next())
+}
+
+func (m *model) name() string { return fmt.Sprint("epoch", m.epoch) }
+
+func (m *model) newest() map[int]int64 {
+	newest := map[int]int64{}
+	for i, thing := range m.changes {
+		newest[thing] = int64(i + 1)
+	}
+	return newest
+}
+
+// after returns the folded changes after a rev, as a store does.
+func (m *model) after(after int64) (frames []hub.Frame, through int64) {
+	newest := m.newest()
+	through = int64(len(m.changes))
+	for i := after; i < int64(len(m.changes)); i++ {
+		if rev := i + 1; newest[m.changes[i]] == rev {
+			if len(frames) == m.page {
+				return frames, frames[len(frames)-1].Rev
+			}
+			frames = append(frames, hub.Frame{Rev: rev, Data: frame(change, m.epoch, rev, m.changes[i])})
+		}
+	}
+	return frames, max(through, after)
+}
+
+func (m *model) Fill(_ context.Context, after int64, stale bool) (hub.Page, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failing {
+		return hub.Page{}, errors.New("the store is down")
+	}
+	if epoch, _ := m.topic.Head(); stale || epoch != m.name() {
+		head := int64(len(m.changes))
+		m.resets[[2]int64{int64(m.epoch), head}] = m.newest()
+		return hub.Page{Epoch: m.name(), Through: head, Reset: true,
+			Frames: []hub.Frame{{Rev: head, Data: frame(reset, m.epoch, head, 0)}}}, nil
+	}
+	frames, through := m.after(after)
+	return hub.Page{Epoch: m.name(), Frames: frames, Through: through}, nil
+}
+
+func (m *model) Synced(rev int64) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return frame(synced, m.epoch, rev, 0)
+}
+
+// reader is a sink with one subscription that checks what it is given.
+type reader struct {
+	hub.Sub
+	m    *model
+	lane int
+
+	mu      sync.Mutex
+	room    int  // frames it takes before it refuses; -1: all
+	refused bool // it owes a Wake
+	epoch   int
+	cursor  int64
+	seen    map[int]int64 // thing → rev
+	synced  int
+	gone    bool
+	err     error
+}
+
+func (r *reader) Lane() int { return r.lane }
+
+func (r *reader) Write(joined []byte, frames [][]byte) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gone {
+		r.fail("a frame after Detach")
+	}
+	n := 0
+	for _, f := range frames {
+		n += len(f)
+	}
+	if n != len(joined) {
+		r.fail("joined has %d bytes, the frames %d", len(joined), n)
+	}
+	for i, f := range frames {
+		if r.room == 0 {
+			r.refused = true
+			return i
+		}
+		if r.room > 0 {
+			r.room--
+		}
+		r.take(f)
+	}
+	return len(frames)
+}
+
+func (r *reader) take(f []byte) {
+	what, epoch, rev, thing := parse(f)
+	switch what {
+	case change:
+		if epoch != r.epoch {
+			r.fail("rev %d of epoch %d, reader is in epoch %d", rev, epoch, r.epoch)
+		}
+		if rev <= r.cursor {
+			r.fail("rev %d after %d", rev, r.cursor)
+		}
+		r.cursor, r.seen[thing] = rev, rev
+	case synced:
+		r.synced++
+		if rev < r.cursor {
+			r.fail("synced at %d, was sent %d", rev, r.cursor)
+		}
+		r.cursor = rev
+	case reset:
+		if epoch == r.epoch {
+			r.fail("reset within an epoch")
+		}
+		r.epoch, r.cursor = epoch, rev
+		r.m.mu.Lock()
+		r.seen = maps.Clone(r.m.resets[[2]int64{int64(epoch), rev}])
+		r.m.mu.Unlock()
+	}
+}
+
+func (r *reader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf(format, args...)
+	}
+}
+
+// open lets the reader take n more frames, or everything with n < 0.
+func (r *reader) open(n int) {
+	r.mu.Lock()
+	r.room = n
+	wake := r.refused && n != 0
+	if wake {
+		r.refused = false
+	}
+	r.mu.Unlock()
+	if wake {
+		r.Wake()
+	}
+}
+
+// op is one step of a random run; the meaning of n depends on it.
+type op struct {
+	Kind string
+	N    int
+	Who  int
+}
+
+func ops() *rapid.Generator[op] {
+	return rapid.Custom(func(t *rapid.T) op {
+		return op{
+			Kind: rapid.SampledFrom([]string{
+				"append", "append", "append", "remote", "catchup", "join", "resume",
+				"stall", "open", "open", "leave", "trim", "epoch", "fail", "heal", "signal", "settle",
+			}).Draw(t, "kind"),
+			N:   rapid.IntRange(0, 12).Draw(t, "n"),
+			Who: rapid.IntRange(0, 7).Draw(t, "who"),
+		}
+	})
+}
+
+// Invariant 2: for any interleaving of appends, folded pages, joins, stalls,
+// ring overruns, failures of the store, new epochs and leaves, every cursor
+// sees every change once, in rev order, superseded states possibly folded.
+func TestEveryCursorSeesEveryChangeOnce(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		steps := rapid.SliceOfN(ops(), 1, 80).Draw(rt, "steps")
+		ring := rapid.IntRange(1, 12).Draw(rt, "ring")
+		page := rapid.IntRange(1, 5).Draw(rt, "page")
+		things := rapid.IntRange(1, 30).Draw(rt, "things")
+		var err error
+		synctest.Test(t, func(t *testing.T) { err = run(steps, ring, page, things) })
+		if err != nil {
+			rt.Fatal(err)
+		}
+	})
+}
+
+func run(steps []op, ring, page, things int) error {
+	h := hub.New(hub.Options{Lanes: 2, RingFrames: ring, Fills: 2, Logger: slog.New(slog.DiscardHandler)})
+	defer h.Close()
+	m := &model{page: page, topic: new(hub.Topic), resets: map[[2]int64]map[int]int64{}}
+	m.topic.Init(h, m)
+	var readers []*reader
+	published := 0 // how much of the log the topic has been told of
+
+	catchUp := func() {
+		for {
+			m.mu.Lock()
+			_, head := m.topic.Head()
+			head = max(head, 0)
+			frames, through := m.after(head)
+			end := int64(len(m.changes))
+			epoch := m.name()
+			m.mu.Unlock()
+			m.topic.Append(epoch, head, through, true, frames)
+			if through >= end {
+				published = int(end)
+				return
+			}
+		}
+	}
+	join := func(cursor int64, lane int, resume bool) {
+		m.mu.Lock()
+		r := &reader{m: m, lane: lane, room: -1, epoch: m.epoch, cursor: cursor, seen: map[int]int64{}}
+		for i, thing := range m.changes[:cursor] {
+			r.seen[thing] = int64(i + 1)
+		}
+		epoch := m.name()
+		m.mu.Unlock()
+		readers = append(readers, r)
+		m.topic.Attach(&r.Sub, r, epoch, cursor, resume)
+	}
+	for i, o := range steps {
+		var who *reader
+		if len(readers) > 0 {
+			who = readers[o.Who%len(readers)]
+		}
+		m.mu.Lock()
+		head := int64(len(m.changes))
+		m.mu.Unlock()
+		switch o.Kind {
+		case "append", "remote":
+			m.mu.Lock()
+			var frames []hub.Frame
+			for k := range o.N {
+				thing := (i*7 + k*o.Who) % things
+				m.changes = append(m.changes, thing)
+				rev := int64(len(m.changes))
+				frames = append(frames, hub.Frame{Rev: rev, Data: frame(change, m.epoch, rev, thing)})
+			}
+			epoch, through := m.name(), int64(len(m.changes))
+			m.mu.Unlock()
+			if o.Kind == "append" {
+				if m.topic.Append(epoch, head, through, false, frames) {
+					published = int(through)
+				} else {
+					catchUp()
+				}
+			}
+		case "catchup":
+			catchUp()
+		case "join":
+			join(head, o.Who, false)
+		case "resume":
+			join(max(0, head-int64(o.N)), o.Who, true)
+		case "stall":
+			if who != nil {
+				who.open(0)
+			}
+		case "open":
+			if who != nil {
+				who.open(o.N)
+			}
+		case "leave":
+			if who != nil && o.N < 4 {
+				who.Detach()
+				who.mu.Lock()
+				who.gone = true
+				who.mu.Unlock()
+			}
+		case "trim":
+			h.Trim(0)
+		case "epoch":
+			if o.N == 0 {
+				m.mu.Lock()
+				m.epoch++
+				m.changes = append([]int(nil), m.changes[:min(len(m.changes), o.Who)]...)
+				epoch, rev := m.name(), int64(len(m.changes))
+				m.mu.Unlock()
+				m.topic.Renew(epoch, rev)
+			}
+		case "fail", "heal":
+			m.mu.Lock()
+			m.failing = o.Kind == "fail"
+			m.mu.Unlock()
+		case "signal":
+			m.topic.Signal(frame(signal, 0, 0, 0))
+		case "settle":
+			synctest.Wait()
+		}
+	}
+	m.mu.Lock()
+	m.failing = false
+	m.mu.Unlock()
+	catchUp()
+	for _, r := range readers {
+		r.open(-1)
+	}
+	time.Sleep(time.Minute) // fake time: retries have come round
+	synctest.Wait()
+	return verify(m, readers, published)
+}
+
+func verify(m *model, readers []*reader, published int) error {
+	newest := m.newest()
+	for i, r := range readers {
+		cursor := r.Cursor()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.err != nil {
+			return fmt.Errorf("reader %d: %w", i, r.err)
+		}
+		if r.gone {
+			continue
+		}
+		if r.epoch != m.epoch {
+			return fmt.Errorf("reader %d: in epoch %d, the log in %d", i, r.epoch, m.epoch)
+		}
+		for thing, rev := range newest {
+			if r.seen[thing] != rev {
+				return fmt.Errorf("reader %d: thing %d seen at rev %d, newest is %d (head %d)", i, thing, r.seen[thing], rev, len(m.changes))
+			}
+		}
+		if cursor != int64(published) {
+			return fmt.Errorf("reader %d: cursor %d, head %d", i, cursor, published)
+		}
+	}
+	return nil
+}
+
+func TestMembersThatKeepUpAreNotServedFromTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{Lanes: 2})
+		defer h.Close()
+		m := &model{page: 10, topic: new(hub.Topic)}
+		m.topic.Init(h, m)
+		var readers []*reader
+		for i := range 100 {
+			r := &reader{m: m, lane: i, room: -1, seen: map[int]int64{}}
+			m.topic.Attach(&r.Sub, r, m.name(), 0, false)
+			readers = append(readers, r)
+		}
+		for rev := int64(1); rev <= 1000; rev++ {
+			require.True(t, m.topic.Append(m.name(), rev-1, rev, false, []hub.Frame{{Rev: rev, Data: frame(change, 0, rev, int(rev))}}))
+			synctest.Wait()
+		}
+		for _, r := range readers {
+			require.NoError(t, r.err)
+			require.Len(t, r.seen, 1000)
+		}
+		require.Zero(t, h.Stats().Fills)
+		require.EqualValues(t, 100*1000, h.Stats().Delivered)
+	})
+}

@@ -1,0 +1,115 @@
+package hub
+
+// Sub is a subscription: a sink's cursor into a topic. The zero value is
+// detached; it may be embedded. Its owner calls Attach once and Detach once.
+type Sub struct {
+	topic *Topic
+	sink  Sink
+
+	// Guarded by the lock of the members list it is in.
+	cursor int64
+	index  int32 // in members.subs; -1: detached
+	gen    uint32
+	flags  flags
+}
+
+type flags uint8
+
+const (
+	attached flags = 1 << iota
+	blocked        // the sink has refused; its owner will call Wake
+	filling        // a page is being read
+	lagging        // has to be told when it has reached the head
+	foreign        // the cursor comes from outside: see entry.after
+)
+
+// Topic returns what the subscription was attached to, nil before Attach.
+func (s *Sub) Topic() *Topic { return s.topic }
+
+// Attach subscribes the sink to the topic from a cursor of the given epoch:
+// the first frame it is offered is the first change above the cursor. With
+// resume, the sink is told with a synced frame when the cursor has reached
+// the head.
+//
+// The topic must have been made before the cursor was read from the store;
+// then no change in between can be missed.
+func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor int64, resume bool) {
+	lane := sink.Lane() % len(t.hub.lanes)
+	m := t.list(lane)
+	m.mu.Lock()
+	t.mu.Lock()
+	if t.head == unknown {
+		t.epoch, t.head = epoch, cursor
+	}
+	gen := t.gen.Load()
+	if t.epoch != epoch {
+		gen-- // stale: it will be told to start over
+	}
+	behind, at := cursor < t.head, cursor == t.head
+	t.mu.Unlock()
+	s.topic, s.sink, s.cursor, s.gen = t, sink, cursor, gen
+	s.index = int32(len(m.subs))
+	s.flags = attached
+	if !at {
+		s.flags |= foreign
+	}
+	if resume {
+		s.flags |= lagging
+	}
+	m.subs = append(m.subs, s)
+	t.subs.Add(1)
+	stale := gen != t.gen.Load()
+	m.mu.Unlock()
+	if behind || resume || stale {
+		t.hub.lanes[lane].wakeUp(s)
+	}
+}
+
+// Detach ends the subscription. When it has returned, the sink is offered
+// nothing more of the topic. It may be called more than once.
+func (s *Sub) Detach() {
+	t := s.topic
+	if t == nil {
+		return
+	}
+	m := t.list(s.lane())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.flags&attached == 0 {
+		return
+	}
+	last := len(m.subs) - 1
+	// Walks go from the end to the start, so what moves here from the end has
+	// been visited.
+	moved := m.subs[last]
+	m.subs[s.index] = moved
+	moved.index = s.index
+	m.subs[last] = nil
+	m.subs = m.subs[:last]
+	if last == 0 {
+		m.subs, m.signals = nil, nil
+	}
+	s.index, s.flags = -1, 0
+	t.subs.Add(-1)
+}
+
+// Wake tells the hub that the subscription's sink, which had refused frames,
+// can take more.
+func (s *Sub) Wake() {
+	if s.topic != nil {
+		s.topic.hub.lanes[s.lane()].wakeUp(s)
+	}
+}
+
+// Cursor returns how far the subscription has been sent.
+func (s *Sub) Cursor() int64 {
+	if s.topic == nil {
+		return 0
+	}
+	m := s.topic.list(s.lane())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return s.cursor
+}
+
+func (s *Sub) lane() int { return s.sink.Lane() % len(s.topic.hub.lanes) }

@@ -1,0 +1,202 @@
+package hub
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Topic is one log that cursors follow. Make it with [Topic.Init]; it may be
+// embedded. All methods are safe for concurrent use.
+type Topic struct {
+	hub *Hub
+	log Log
+
+	mu    sync.Mutex
+	epoch string
+	head  int64 // unknown until the first Append or Attach
+	ring  *ring // nil while there is nothing in it
+	gen   atomic.Uint32
+	subs  atomic.Int32
+	lanes []*members // by lane; nil where there is no member
+}
+
+const unknown = -1
+
+// members are the subscriptions of one topic on one lane.
+type members struct {
+	topic  *Topic
+	queued atomic.Bool
+
+	mu      sync.Mutex
+	subs    []*Sub
+	signals [][]byte
+	pass    *pass // the walk under way; nil: none
+}
+
+// Init makes the topic one of the hub's. Its head is unknown until somebody
+// attaches or appends.
+func (t *Topic) Init(h *Hub, log Log) {
+	t.hub, t.log, t.head = h, log, unknown
+	t.lanes = make([]*members, len(h.lanes))
+}
+
+// Len returns how many subscriptions there are.
+func (t *Topic) Len() int { return int(t.subs.Load()) }
+
+// Head returns the epoch and the newest position that the topic has seen, and
+// -1 where it has seen none.
+func (t *Topic) Head() (epoch string, rev int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.epoch, t.head
+}
+
+// Append puts frames behind the head and gets them on their way. The frames
+// follow position after and are complete up to through. folded says that they
+// come from a page in which revs superseded by later ones are left out; else
+// each frame is the change at its rev.
+//
+// What the topic has already is left out. It reports false, and takes nothing,
+// when there is a hole between the head and after: the caller reads the hole
+// and appends that. Another epoch than before makes every cursor start over.
+func (t *Topic) Append(epoch string, after, through int64, folded bool, frames []Frame) bool {
+	now := time.Now()
+	t.mu.Lock()
+	switch {
+	case t.head == unknown:
+		t.epoch, t.head = epoch, after
+	case t.epoch != epoch:
+		t.renew(epoch, after)
+	case folded && after != t.head, after > t.head:
+		t.mu.Unlock()
+		return false
+	}
+	if through <= t.head {
+		t.mu.Unlock()
+		return true
+	}
+	grown := 0
+	for _, f := range frames {
+		if f.Rev <= t.head {
+			after = f.Rev
+			continue
+		}
+		if t.ring == nil {
+			t.ring = &ring{topic: t, base: t.head}
+		}
+		grown += t.ring.push(entry{f.Rev, after, f.Data}, t.hub.opt.RingFrames, t.hub.opt.RingBytes)
+		if !folded {
+			after = f.Rev
+		}
+	}
+	t.head = through
+	if t.ring != nil && grown != 0 {
+		t.hub.size.Add(int64(grown))
+	}
+	if t.ring != nil {
+		t.hub.cold.touch(t.ring, now)
+	}
+	t.mu.Unlock()
+	t.hub.cold.evict(t.hub, int64(t.hub.opt.TotalBytes))
+	t.schedule()
+	return true
+}
+
+// Renew tells the topic that its log has another epoch, whose head is rev.
+// Every cursor of an earlier epoch starts over. Where the topic knows of the
+// epoch, nothing happens.
+func (t *Topic) Renew(epoch string, rev int64) {
+	t.mu.Lock()
+	if t.head == unknown || t.epoch == epoch {
+		t.mu.Unlock()
+		return
+	}
+	t.renew(epoch, rev)
+	t.mu.Unlock()
+	t.schedule()
+}
+
+func (t *Topic) renew(epoch string, head int64) {
+	if r := t.ring; r != nil {
+		t.ring = nil
+		t.hub.size.Add(-int64(r.bytes))
+		t.hub.cold.remove(r)
+	}
+	t.epoch, t.head = epoch, head
+	t.gen.Add(1)
+}
+
+// maxSignals bounds how many signals wait for a lane; the oldest give way.
+const maxSignals = 32
+
+// Signal sends a frame that is not of the log to all subscriptions that can
+// take it now. Those whose sink is busy miss it.
+func (t *Topic) Signal(frame []byte) {
+	for i, m := range t.memberLists() {
+		if m == nil {
+			continue
+		}
+		m.mu.Lock()
+		if len(m.subs) > 0 {
+			if len(m.signals) == maxSignals {
+				copy(m.signals, m.signals[1:])
+				m.signals = m.signals[:maxSignals-1]
+			}
+			m.signals = append(m.signals, frame)
+		}
+		m.mu.Unlock()
+		t.hub.lanes[i].push(m)
+	}
+}
+
+// schedule has every lane with members walk them.
+func (t *Topic) schedule() {
+	for i, m := range t.memberLists() {
+		if m != nil {
+			t.hub.lanes[i].push(m)
+		}
+	}
+}
+
+func (t *Topic) memberLists() []*members {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	// The slice never grows, and a list is only ever added: what is seen here
+	// stays true. Attach replaces the slice rather than writing to it.
+	return t.lanes
+}
+
+// list returns the lane's members, made on first use.
+func (t *Topic) list(lane int) *members {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lanes[lane] == nil {
+		lanes := make([]*members, len(t.lanes))
+		copy(lanes, t.lanes)
+		lanes[lane] = &members{topic: t}
+		t.lanes = lanes
+	}
+	return t.lanes[lane]
+}
+
+// Drop lets go of the topic's ring. The topic has no subscriptions any more,
+// and Init comes before it is used again.
+func (t *Topic) Drop() {
+	t.mu.Lock()
+	r := t.ring
+	t.mu.Unlock()
+	if r != nil {
+		t.dropRing(r)
+	}
+}
+
+// Holds reports whether a cursor of the epoch could go on from after without
+// the Log being asked, and where the head is.
+func (t *Topic) Holds(epoch string, after int64) (head int64, ok bool) {
+	t.mu.Lock()
+	ok = t.head != unknown && t.epoch == epoch && after <= t.head
+	head = t.head
+	t.mu.Unlock()
+	return head, ok && t.admits(after)
+}
