@@ -1,0 +1,98 @@
+package wire
+
+import "encoding/json"
+
+// The types of the frames that clients send.
+const (
+	TypeAuth     = "auth"
+	TypeJoin     = "join"
+	TypeLeave    = "leave"
+	TypeMessage  = "message"
+	TypeEdit     = "edit"
+	TypeDelete   = "delete"
+	TypeTyping   = "typing"
+	TypeHistory  = "history"
+	TypePresence = "presence"
+	TypeMembers  = "members"
+	TypeRooms    = "rooms"
+	TypePing     = "ping"
+)
+
+var types = [...]string{
+	TypeMessage, TypeTyping, TypePing, TypeJoin, TypeLeave, TypeHistory,
+	TypeEdit, TypeDelete, TypeAuth, TypePresence, TypeMembers, TypeRooms,
+}
+
+// Command is one frame of a client: the fields of all types side by side, of
+// which each type uses its own. A field that was absent, or null, is zero,
+// except where its comment says otherwise.
+//
+// A Command owns everything in it and may be decoded into again; what had been
+// taken out of it stays valid.
+type Command struct {
+	Type string
+	Ref  string // the client's own name of the command, echoed in the answer
+
+	Token string // auth
+
+	Room  string
+	User  string // join: the other user of a direct room
+	Rooms []Join // join: several at once
+	Epoch string // join: the log that After belongs to
+
+	History int   // join: the newest n messages; -1 absent: as many as the server likes, 0 none
+	After   int64 // join: a rev; history: a seq; -1 absent
+	Before  int64 // history: a seq; -1 absent
+	Around  int64 // history: a seq; -1 absent
+	Limit   int   // history, members, presence, rooms: at least 1 where given; 0 absent
+	Cursor  string
+
+	ID          string // edit, delete: the message
+	Content     string
+	HasContent  bool // content was given, be it empty
+	Nonce       string
+	ReplyTo     string
+	Thread      string
+	Mentions    []string // user ids
+	Attachments []Attachment
+	Meta        json.RawMessage // a JSON object without white space around its tokens; nil absent
+
+	Hard   bool // delete
+	Active bool // typing; true when absent
+}
+
+// Join is one entry of a join's rooms. Its fields are as in [Command].
+type Join struct {
+	Room, User, Epoch string
+	History           int
+	After             int64
+}
+
+// NewCommand returns a command of the type in which everything else is absent.
+func NewCommand(typ string) Command {
+	return Command{Type: typ, History: -1, After: -1, Before: -1, Around: -1, Active: true}
+}
+
+// Decode reads one frame. The payload is not kept.
+//
+// The error is an [*Error] with code invalid. It names the field at fault, and
+// the ref wherever that could be read; the command holds nothing of use then.
+func (c *Command) Decode(payload []byte) error {
+	*c = NewCommand("")
+	p := newParser(payload)
+	defer p.free()
+	p.command(c)
+	return p.verdict(c)
+}
+
+// DecodeBody reads the body of a REST request by the rules of the frame that
+// does the same. The request itself says what is wanted of what: what the body
+// says of type, room and id does not count, nor does a ref.
+func (c *Command) DecodeBody(typ, room, id string, body []byte) error {
+	*c = NewCommand("")
+	p := newParser(body)
+	defer p.free()
+	p.command(c)
+	c.Type, c.Room, c.ID, c.Ref = typ, room, id, ""
+	return p.verdict(c)
+}

@@ -1,0 +1,138 @@
+package wire
+
+func (p *parser) field(c *Command, name []byte) {
+	switch string(name) {
+	case "type":
+		c.Type = p.typ()
+	case "ref":
+		c.Ref = p.string("ref")
+	case "token":
+		c.Token = p.string("token")
+	case "room":
+		c.Room = p.string("room")
+	case "user":
+		c.User = p.string("user")
+	case "rooms":
+		c.Rooms = list(p, "rooms", MaxRooms, (*parser).join)
+	case "epoch":
+		c.Epoch = p.string("epoch")
+	case "history":
+		c.History = p.count("history", -1)
+	case "after":
+		c.After = p.position("after", -1)
+	case "before":
+		c.Before = p.position("before", -1)
+	case "around":
+		c.Around = p.position("around", -1)
+	case "limit":
+		c.Limit = p.limit()
+	case "cursor":
+		c.Cursor = p.string("cursor")
+	case "id":
+		c.ID = p.string("id")
+	case "content":
+		c.Content, c.HasContent = p.optString("content")
+	case "nonce":
+		c.Nonce = p.nonce()
+	case "reply_to":
+		c.ReplyTo = p.string("reply_to")
+	case "thread":
+		c.Thread = p.string("thread")
+	case "mentions":
+		c.Mentions = list(p, "mentions", MaxMentions, (*parser).mention)
+	case "attachments":
+		c.Attachments = list(p, "attachments", MaxAttachments, (*parser).attachment)
+	case "meta":
+		c.Meta = p.meta("meta")
+	case "hard":
+		c.Hard = p.bool("hard", false)
+	case "active":
+		c.Active = p.bool("active", true)
+	default:
+		p.value() // what is unknown is ignored, but has to be well-formed
+	}
+}
+
+// typ spares the copy of a type that there is.
+func (p *parser) typ() string {
+	raw := p.value()
+	for _, known := range types {
+		if len(raw) == len(known)+2 && string(raw[1:len(raw)-1]) == known {
+			return known
+		}
+	}
+	s, _ := p.toString("type", raw)
+	return s
+}
+
+func (p *parser) limit() int {
+	n := p.count("limit", -1)
+	if n == 0 {
+		p.fail("limit", "must be at least 1")
+	}
+	return max(n, 0)
+}
+
+// nonce refuses an empty one, which would stand for no nonce at all: that is
+// a mistake better heard of before the first message comes twice.
+func (p *parser) nonce() string {
+	s, ok := p.optString("nonce")
+	if ok && s == "" {
+		p.fail("nonce", "is empty")
+	}
+	return s
+}
+
+func (p *parser) mention() string { return p.string("") }
+
+func (p *parser) join() Join {
+	j := Join{History: -1, After: -1}
+	if !p.isObject() {
+		return j
+	}
+	for name := range p.names {
+		switch string(name) {
+		case "room":
+			j.Room = p.string("room")
+		case "user":
+			j.User = p.string("user")
+		case "epoch":
+			j.Epoch = p.string("epoch")
+		case "history":
+			j.History = p.count("history", -1)
+		case "after":
+			j.After = p.position("after", -1)
+		default:
+			p.value()
+		}
+	}
+	return j
+}
+
+func (p *parser) attachment() Attachment {
+	var a Attachment
+	if !p.isObject() {
+		return a
+	}
+	for name := range p.names {
+		switch string(name) {
+		case "url":
+			a.URL = p.string("url")
+		case "name":
+			a.Name = p.string("name")
+		case "type":
+			a.Type = p.string("type")
+		case "size":
+			a.Size = p.position("size", 0)
+		case "width":
+			a.Width = p.count("width", 0)
+		case "height":
+			a.Height = p.count("height", 0)
+		case "meta":
+			a.Meta = p.meta("meta")
+		default:
+			p.value()
+		}
+	}
+	return a
+}
