@@ -1,0 +1,119 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/gabblehq/chat"
+)
+
+// keyList is the sorted keys of all rooms as they were at a count of Store.gen.
+type keyList struct {
+	gen  uint64
+	keys []string
+}
+
+// sortedKeys is sorted anew only after rooms have come or gone.
+func (s *Store) sortedKeys() []string {
+	gen := s.gen.Load() // first: a room that comes meanwhile makes the list old
+	if l := s.keys.Load(); l != nil && l.gen == gen {
+		return l.keys
+	}
+	var keys []string
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.RLock()
+		keys = slices.Grow(keys, len(sh.rooms))
+		for key := range sh.rooms {
+			keys = append(keys, key)
+		}
+		sh.mu.RUnlock()
+	}
+	slices.Sort(keys)
+	s.keys.Store(&keyList{gen, keys})
+	return keys
+}
+
+// ListRooms implements [chat.RoomLister].
+func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) (rooms []chat.RoomSummary, more bool, err error) {
+	if err := alive(ctx); err != nil {
+		return nil, false, err
+	}
+	keys := s.sortedKeys()
+	i, found := slices.BinarySearch(keys, max(prefix, after))
+	if found && after >= prefix {
+		i++
+	}
+	for _, key := range keys[i:] {
+		if !strings.HasPrefix(key, prefix) {
+			break
+		}
+		if len(rooms) >= limit {
+			return rooms, true, nil
+		}
+		sum := chat.RoomSummary{Key: key}
+		err := s.read(ctx, key, func(r *room) {
+			sum.Room, sum.Head = cloneRoom(r.info), r.head()
+			if m := r.bySeq(r.seq); m != nil && !m.Deleted() {
+				sum.LastMessage = new(chat.Message)
+				copyMessage(sum.LastMessage, m)
+			}
+		})
+		switch {
+		case err == nil:
+			rooms = append(rooms, sum)
+		case ctx.Err() != nil:
+			return nil, false, err
+		} // else it has just been removed
+	}
+	return rooms, false, nil
+}
+
+// RemoveRoom implements [chat.RoomRemover].
+func (s *Store) RemoveRoom(ctx context.Context, key string) error {
+	if err := alive(ctx); err != nil {
+		return err
+	}
+	sh := s.shard(key)
+	sh.mu.Lock()
+	r := sh.rooms[key]
+	if r == nil {
+		sh.mu.Unlock()
+		return errNoRoom
+	}
+	delete(sh.rooms, key)
+	if len(sh.rooms) == 0 {
+		sh.rooms = nil
+	}
+	s.gen.Add(1)
+	sh.mu.Unlock()
+	// Calls that found it before are let through or sent to look again.
+	r.mu.Lock()
+	r.gone = true
+	r.mu.Unlock()
+	return nil
+}
+
+// NewEpoch implements [chat.EpochStarter].
+func (s *Store) NewEpoch(ctx context.Context, key string) (chat.Position, error) {
+	if err := alive(ctx); err != nil {
+		return chat.Position{}, err
+	}
+	for {
+		r := s.room(key)
+		if r == nil {
+			return chat.Position{}, errNoRoom
+		}
+		r.mu.Lock()
+		gone := r.gone
+		if !gone {
+			r.epoch = newEpoch()
+		}
+		head := r.head()
+		r.mu.Unlock()
+		if !gone {
+			return head, nil
+		}
+	}
+}

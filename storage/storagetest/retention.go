@@ -1,0 +1,95 @@
+package storagetest
+
+import (
+	"fmt"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat"
+)
+
+func retentionChecks() []check {
+	const floor = "Floor is the highest FirstRev among messages that retention has trimmed, 0 if none was: a position below it cannot be continued."
+	return []check{
+		{"oldest_go", "Page is a consistent snapshot of part of a room.", "where the oldest have been trimmed: the newest stay, seqs and revs go on", oldestGo},
+		{"floor", floor, "", trimmedFloor},
+		{"edited_and_trimmed", floor, "a trimmed message leaves its later revs as holes; Through passes over them", editedAndTrimmed},
+		{"nonces_stay", "has been stored within the nonce's lifetime", "the answer of a trimmed message keeps ID, Seq, FirstRev, User, Kind, Nonce and CreatedAt", trimmedNonces},
+	}
+}
+
+// trimming makes a room that keeps 10 messages.
+func (t *rig) trimming() *room {
+	h := able[Trimmer](t)
+	return t.roomIn(h.OpenTrimming(t, 10))
+}
+
+func oldestGo(t *rig) {
+	r := t.trimming()
+	for i := range 25 {
+		m := r.send(fmt.Sprint(i))
+		require.EqualValues(t, i+1, m.Seq)
+		require.Len(t, r.audit(), min(i+1, 10))
+	}
+	r.shows(chat.Query{Limit: 100}, 16, 25, false)
+	r.shows(chat.Query{Before: 18, Limit: 5}, 16, 17, false)
+	r.shows(chat.Query{Before: 10, Limit: 5}, 1, 0, false)
+	r.shows(chat.Query{After: 3, Limit: 5}, 16, 20, true)
+	p := r.history(chat.Query{Around: 1, Limit: 4})
+	require.EqualValues(t, 16, p.Messages[0].Seq, "the start is the oldest that is kept")
+	r.fill(30)
+	r.shows(chat.Query{Limit: 100}, 46, 55, false)
+	r.audit()
+}
+
+func trimmedFloor(t *rig) {
+	r := t.trimming()
+	msgs := r.fill(10)
+	require.Zero(t, r.changes(0, 5).Floor)
+	for range 4 {
+		msgs = append(msgs, r.send("x"))
+	}
+	want := msgs[3].FirstRev
+	require.Equal(t, want, r.changes(0, 5).Floor)
+	require.Equal(t, want, r.history(chat.Query{Limit: 1}).Floor)
+	require.Equal(t, want, r.changes(r.head().Rev, 5).Floor)
+	require.Equal(t, want, r.history(chat.Query{}).Floor)
+	require.Empty(t, r.history(chat.Query{ID: msgs[3].ID, Limit: 1}).Messages)
+	r.refused(edit(msgs[3].ID, "x"), chat.ErrNotFound)
+	sameMessage(t, msgs[4], r.message(msgs[4].ID), "the oldest that is kept")
+	require.Len(t, r.walk(want, 3), 10, "from the floor on all is there: ten messages")
+	r.audit()
+}
+
+func editedAndTrimmed(t *rig) {
+	r := t.trimming()
+	msgs := r.fill(10)
+	r.one(edit(msgs[0].ID, "edited"))
+	r.one(edit(msgs[1].ID, "edited"))
+	r.fill(2) // trims both
+	p := r.changes(0, 100)
+	require.Equal(t, msgs[1].FirstRev, p.Floor, "by FirstRev, not by Rev")
+	require.Equal(t, r.head().Rev, p.Through)
+	require.Len(t, r.walk(0, 1), 1+10)
+	r.audit()
+}
+
+func trimmedNonces(t *rig) {
+	r := t.trimming()
+	c := r.create("alice", "n", "a")
+	m := r.one(c).Message
+	d := r.create("bob", "n", "b")
+	hard := r.one(d).Message
+	r.one(removeHard(hard.ID))
+	r.fill(30)
+	before := r.head()
+	for _, want := range []chat.Message{m, hard} {
+		res := r.one(r.create(want.User, want.Nonce, "retry"))
+		require.True(t, res.Duplicate)
+		require.Equal(t, []any{want.ID, want.Seq, want.FirstRev, want.Room}, []any{res.Message.ID, res.Message.Seq, res.Message.FirstRev, res.Message.Room})
+		require.True(t, want.CreatedAt.Equal(res.Message.CreatedAt))
+		require.Empty(t, r.history(chat.Query{User: want.User, Nonce: want.Nonce, Limit: 1}).Messages, "the message is not there")
+	}
+	require.Equal(t, before, r.head())
+	require.Len(t, r.audit(), 10)
+}

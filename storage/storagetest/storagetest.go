@@ -1,0 +1,181 @@
+// Package storagetest proves that a [chat.Store] does what [chat.Store] says.
+// It is the real specification of a backend, whose own test is a few lines:
+//
+//	func TestStore(t *testing.T) {
+//		storagetest.Run(t, storagetest.Opener(func(t testing.TB) chat.Store {
+//			s := open(t) // empty, for this test alone
+//			t.Cleanup(func() { s.Close() })
+//			return s
+//		}))
+//	}
+//
+// Optional powers of the store ([chat.RoomLister] and its like) are found by
+// themselves, through wrappers too, and tested where they are. What a backend
+// can do beyond being opened, it says by further methods of its [Harness]:
+// [Reopener], [Sharer], [Trimmer].
+//
+// [Bench] measures a store, [Faulty] wraps one that fails on command, and
+// [RunFaults] proves that code on top of a store survives that.
+package storagetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/gabblehq/chat"
+)
+
+// Harness opens the store under test. Its methods may be called from tests
+// that run in parallel.
+type Harness interface {
+	// Open returns an empty store that no other test sees. Cleaning up is for
+	// t.Cleanup. It fails the test by t if there is none to be had.
+	Open(t testing.TB) chat.Store
+}
+
+// Opener is a Harness that can do nothing but open.
+type Opener func(t testing.TB) chat.Store
+
+// Open implements [Harness].
+func (o Opener) Open(t testing.TB) chat.Store { return o(t) }
+
+// Reopener is a [Harness] of a store that outlives its process.
+type Reopener interface {
+	// Reopen closes s, which Open or Reopen has returned, as a process that
+	// ends does, and opens the same data again.
+	Reopen(t testing.TB, s chat.Store) chat.Store
+}
+
+// Sharer is a [Harness] of a store that several processes use at once.
+type Sharer interface {
+	// Share opens the data of s, which stays open, a second time, sharing
+	// nothing with s that two processes would not.
+	Share(t testing.TB, s chat.Store) chat.Store
+}
+
+// Trimmer is a [Harness] of a store that can bound what it keeps.
+type Trimmer interface {
+	// OpenTrimming is Open for a store that keeps of each room the newest
+	// messages, so many at most, the older ones gone when Append returns.
+	OpenTrimming(t testing.TB, messages int) chat.Store
+}
+
+// Run tests the stores that h opens. Run it with the race detector.
+func Run(t *testing.T, h Harness) {
+	for _, s := range subjects() {
+		t.Run(s.name, func(t *testing.T) {
+			for _, c := range s.checks {
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					c.run(newRig(t, h, c))
+				})
+			}
+		})
+	}
+}
+
+type subject struct {
+	name   string
+	checks []check
+}
+
+// check proves one rule.
+type check struct {
+	name string
+	rule string // a sentence of store.go, word for word
+	note string // what else there is to say about it
+	run  func(*rig)
+}
+
+func subjects() []subject {
+	return []subject{
+		{"append", appendChecks()},
+		{"edit", editChecks()},
+		{"nonce", nonceChecks()},
+		{"changes", changesChecks()},
+		{"model", modelChecks()},
+		{"history", historyChecks()},
+		{"epoch", epochChecks()},
+		{"concurrency", concurrencyChecks()},
+		{"content", contentChecks()},
+		{"call", callChecks()},
+		{"reopen", reopenChecks()},
+		{"share", shareChecks()},
+		{"rooms", roomsChecks()},
+		{"retention", retentionChecks()},
+	}
+}
+
+// rig is what a check runs on. Its failures say which rule is broken.
+type rig struct {
+	testing.TB
+	h     Harness
+	check check
+	ctx   context.Context
+}
+
+// patience is for one check; a store that takes longer hangs.
+const patience = 2 * time.Minute
+
+func newRig(t testing.TB, h Harness, c check) *rig {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return &rig{TB: t, h: h, check: c, ctx: ctx}
+}
+
+func (t *rig) open() chat.Store { return t.h.Open(t) }
+
+// Errorf adds the rule.
+func (t *rig) Errorf(format string, args ...any) {
+	t.Helper()
+	t.TB.Errorf(format+"\n%s", append(args, t.broken())...)
+}
+
+// Fatalf adds the rule.
+func (t *rig) Fatalf(format string, args ...any) {
+	t.Helper()
+	t.TB.Fatalf(format+"\n%s", append(args, t.broken())...)
+}
+
+func (t *rig) broken() string {
+	s := "\tThe rule: \"" + t.check.rule + "\""
+	if t.check.note != "" {
+		s += "\n\tThat is:  " + t.check.note
+	}
+	return s
+}
+
+// capability finds an optional interface of a store or of one that it wraps.
+func capability[C any](s chat.Store) (C, bool) {
+	for s != nil {
+		if c, ok := s.(C); ok {
+			return c, true
+		}
+		u, ok := s.(interface{ Unwrap() chat.Store })
+		if !ok {
+			break
+		}
+		s = u.Unwrap()
+	}
+	var none C
+	return none, false
+}
+
+// need is capability for checks that are about nothing else.
+func need[C any](t *rig, s chat.Store) C {
+	c, ok := capability[C](s)
+	if !ok {
+		t.Skipf("the store is no %T", (*C)(nil))
+	}
+	return c
+}
+
+// able is need for what the harness can do.
+func able[H any](t *rig) H {
+	h, ok := t.h.(H)
+	if !ok {
+		t.Skipf("the harness is no %T", (*H)(nil))
+	}
+	return h
+}

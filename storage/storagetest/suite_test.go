@@ -1,0 +1,133 @@
+package storagetest_test
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/storage/memory"
+	"github.com/gabblehq/chat/storage/storagetest"
+)
+
+// sound is a harness that can do everything, over memory: what it reopens and
+// shares is the same store.
+type sound struct{}
+
+func (sound) Open(testing.TB) chat.Store                   { return memory.New() }
+func (sound) Reopen(_ testing.TB, s chat.Store) chat.Store { return s }
+func (sound) Share(_ testing.TB, s chat.Store) chat.Store  { return s }
+func (sound) OpenTrimming(_ testing.TB, messages int) chat.Store {
+	return memory.NewWith(memory.Options{MaxMessages: messages})
+}
+
+func TestSoundStorePasses(t *testing.T) {
+	for _, name := range storagetest.Names() {
+		failure, skipped := storagetest.Try(t, sound{}, name)
+		require.Empty(t, failure, name)
+		require.False(t, skipped, name)
+	}
+}
+
+// mutated is a harness of stores that are broken in one way.
+type mutated struct {
+	sound
+	mutate func(chat.Store) chat.Store
+}
+
+func (m mutated) Open(t testing.TB) chat.Store { return m.mutate(m.sound.Open(t)) }
+
+func (m mutated) OpenTrimming(t testing.TB, n int) chat.Store {
+	return m.mutate(m.sound.OpenTrimming(t, n))
+}
+
+// attempts is for what only shows when goroutines meet.
+const attempts = 10
+
+func TestBrokenStoresFail(t *testing.T) {
+	quietRapid(t)
+	for _, m := range mutants() {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			for _, name := range m.caughtBy {
+				var failure string
+				for range attempts {
+					failure, _ = storagetest.Try(t, mutated{mutate: m.mutate}, name)
+					if failure != "" {
+						break
+					}
+				}
+				require.NotEmpty(t, failure, "a store that %s passes %s", m.name, name)
+				require.Contains(t, failure, "The rule: ", "a failure quotes the rule")
+			}
+		})
+	}
+}
+
+// quietRapid keeps the properties that are meant to fail from looking for the
+// smallest example and from leaving files.
+func quietRapid(t *testing.T) {
+	for name, value := range map[string]string{"rapid.shrinktime": "0s", "rapid.nofailfile": "true"} {
+		old := flag.Lookup(name).Value.String()
+		require.NoError(t, flag.Set(name, value))
+		t.Cleanup(func() { _ = flag.Set(name, old) })
+	}
+}
+
+// What can only be said of a harness.
+
+type forgetful struct{ sound }
+
+func (forgetful) Reopen(testing.TB, chat.Store) chat.Store { return memory.New() }
+func (forgetful) Share(testing.TB, chat.Store) chat.Store  { return memory.New() }
+
+func TestForgetfulHarnessFails(t *testing.T) {
+	for _, name := range storagetest.Names() {
+		if strings.HasPrefix(name, "reopen/") || strings.HasPrefix(name, "share/") {
+			failure, _ := storagetest.Try(t, forgetful{}, name)
+			require.NotEmpty(t, failure, name)
+		}
+	}
+}
+
+// bare shows nothing of a store but what every store has.
+type bare struct{ chat.Store }
+
+func TestMissingPowersAreSkipped(t *testing.T) {
+	h := storagetest.Opener(func(testing.TB) chat.Store { return bare{memory.New()} })
+	skips := 0
+	for _, name := range storagetest.Names() {
+		failure, skipped := storagetest.Try(t, h, name)
+		require.Empty(t, failure, name)
+		if skipped {
+			skips++
+		}
+	}
+	require.Greater(t, skips, 10)
+	require.Less(t, skips, len(storagetest.Names())/2)
+}
+
+// The rules are quotations: who changes the contract looks at its checks too.
+func TestRulesAreQuoted(t *testing.T) {
+	src, err := os.ReadFile("../../store.go")
+	require.NoError(t, err)
+	more, err := os.ReadFile("../../message.go")
+	require.NoError(t, err)
+	var text []string
+	for line := range strings.Lines(string(src) + string(more)) {
+		line = strings.TrimSpace(line)
+		if i := strings.Index(line, "//"); i >= 0 {
+			line = line[i+2:]
+		}
+		text = append(text, strings.Fields(line)...)
+	}
+	links := strings.NewReplacer("[", "", "]", "")
+	contract := links.Replace(strings.Join(text, " "))
+	for i, rule := range storagetest.Rules() {
+		found := strings.Contains(contract, links.Replace(rule))
+		require.True(t, found, "the rule of %s is not in the contract any more: %q", storagetest.Names()[i], rule)
+	}
+}
