@@ -1,0 +1,144 @@
+package chat
+
+import (
+	"errors"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// authenticate asks the host who is speaking.
+func (s *Server) authenticate(c *call) error {
+	var who User
+	err := guard(func() (err error) {
+		who, err = s.opt.Authenticate(c.request)
+		return err
+	})
+	if err != nil {
+		// Only the host's own trouble and limits are told apart; everything
+		// else looks alike from outside.
+		if e, ok := errors.AsType[*Error](err); ok && (e.Code == CodeUnavailable || e.Code == CodeRateLimited || e.Code == CodeInternal) {
+			return e
+		}
+		return (&Error{Code: CodeUnauthenticated, Message: "not authenticated"}).WithCause(err)
+	}
+	if n := len(who.ID); n == 0 || n > 128 || !utf8.ValidString(who.ID) {
+		return Errorf(CodeInternal, "Authenticate returned the user id %q: 1 to 128 bytes of UTF-8 are allowed", who.ID)
+	}
+	if !who.Expires.IsZero() && !who.Expires.After(time.Now()) {
+		return &Error{Code: CodeUnauthenticated, Message: "not authenticated"}
+	}
+	c.cmd.User = who
+	return nil
+}
+
+// handleAuth authenticates a session by a frame of its own, or shows it a
+// fresh token.
+func (s *session) handleAuth(c *call) {
+	token := c.wire.Token
+	c.wire.Token = "" // nothing keeps it, nothing logs it
+	c.cmd.Type, c.cmd.Ref = CmdAuth, c.wire.Ref
+	c.cmd.Session, c.cmd.RemoteIP = s.name(), s.ip
+	c.request = s.request(token)
+	err := s.srv.dispatch(s.srv.ctx, c)
+	before := s.user()
+	if err == nil {
+		err = s.adopt(&c.cmd.User)
+	}
+	if err == nil {
+		s.welcome(c.wire.Ref)
+		return
+	}
+	s.answer(c, err)
+	if before == nil {
+		// Nobody yet: there is nothing to go on with. What the client cannot
+		// help it may try again.
+		code, reason := uint16(wire.CloseUnauthenticated), "not authenticated"
+		if c := asError(err).Code; c == CodeUnavailable || c == CodeRateLimited || c == CodeInternal {
+			code, reason = wire.CloseRestart, "cannot authenticate now"
+		}
+		s.conn.Close(code, reason)
+	}
+}
+
+// adopt makes the session the user's. A session that is somebody already can
+// only become the same again, unless nothing has been done with it yet: then
+// the first frame outranks what the upgrade happened to carry.
+func (s *session) adopt(u *User) error {
+	who := *u
+	s.mu.Lock()
+	before := s.who
+	if before != nil && before.ID != who.ID && s.settled {
+		s.mu.Unlock()
+		return &Error{Code: CodeForbidden, Message: "the token is another user's", Field: "token"}
+	}
+	if s.ended {
+		s.mu.Unlock()
+		return nil
+	}
+	s.who = &who
+	s.mu.Unlock()
+	srv := s.srv
+	switch {
+	case before != nil && before.ID == who.ID:
+		srv.users.update(&who)
+	default:
+		if before != nil {
+			srv.users.remove(s, before.ID)
+		}
+		srv.guests.mu.Lock()
+		delete(srv.guests.set, s)
+		srv.guests.mu.Unlock()
+		if surplus := srv.users.add(s, &who, srv.opt.Limits.Sessions); surplus != nil {
+			surplus.conn.Close(wire.CloseReplaced, "too many sessions")
+		}
+		// The end of the connection may have come by before the directory knew
+		// of the session.
+		s.mu.Lock()
+		ended := s.ended
+		s.mu.Unlock()
+		if ended {
+			srv.users.remove(s, who.ID)
+		}
+	}
+	s.watchExpiry(&who, time.Now())
+	return nil
+}
+
+// remove forgets a session that has ended.
+func (s *Server) remove(sess *session, who *User) {
+	if who != nil {
+		s.users.remove(sess, who.ID)
+		return
+	}
+	s.guests.mu.Lock()
+	delete(s.guests.set, sess)
+	s.guests.mu.Unlock()
+}
+
+// welcome answers an auth.
+func (s *session) welcome(ref string) {
+	who, l := s.user(), &s.srv.opt.Limits
+	w := wire.Welcome{
+		Ref: ref, Session: s.name(), User: public(who), HeartbeatMS: l.Ping.Milliseconds(), ServerTime: time.Now(),
+		Limits: wire.Limits{
+			Content: l.Content, MessageBytes: l.MessageBytes, MetaBytes: l.Meta, Rooms: l.Rooms, History: l.MaxHistory,
+			Resume: l.Resume, NonceTTLMS: NonceTTL.Milliseconds(),
+			TypingMS: retell.Milliseconds(), TypingTTLMS: l.TypingExpiry.Milliseconds(),
+		},
+	}
+	if !who.Expires.IsZero() {
+		w.ExpiresInMS = max(time.Until(who.Expires).Milliseconds(), 1)
+	}
+	s.send(512, func(b []byte) []byte { return wire.AppendWelcome(b, &w) })
+}
+
+// minimalRequest is a request made up for Authenticate.
+func minimalRequest(path, host string) *http.Request {
+	r, _ := http.NewRequest(http.MethodGet, "http://chat"+path, nil)
+	r.Host = host
+	r.RequestURI = path
+	return r
+}

@@ -1,0 +1,94 @@
+package chat
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// call is what the server knows of a command beside what middleware may see:
+// where it came from and what answers it.
+type call struct {
+	cmd    Command
+	wire   wire.Command
+	s      *session // nil over REST
+	passed bool     // the session's turn has been given away
+
+	// What the command asks for beyond Command's fields.
+	join    wire.Join
+	query   Query
+	limit   int
+	cursor  string
+	request *http.Request // for CmdAuth: what Authenticate is asked with
+	info    RoomInfo      // for CmdCreateRoom
+	update  RoomUpdate    // for CmdUpdateRoom
+
+	// What answers it.
+	page   Page
+	online wire.Online
+	rooms  wire.Rooms
+	room   *RoomInfo
+}
+
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// newCall returns an empty call; free gives it back.
+func newCall(s *session) *call {
+	c := calls.Get().(*call)
+	c.s = s
+	c.cmd.call = c
+	return c
+}
+
+func (c *call) free() {
+	*c = call{wire: c.wire}
+	calls.Put(c)
+}
+
+// dispatch takes a command through the middleware to the core.
+func (s *Server) dispatch(ctx context.Context, c *call) error {
+	s.count.commands.Add(1)
+	if c.cmd.TraceID == "" {
+		c.cmd.TraceID = s.name("", s.ids.Add(1))
+	}
+	err := guard(func() error { return s.handle(ctx, &c.cmd) })
+	if err != nil && s.firstAnswer(ctx, c, err) {
+		err = nil
+	}
+	if err != nil {
+		s.count.failed.Add(1)
+		e := asError(err)
+		if e.Code == CodeInternal {
+			s.log.Error("chat: command failed", "type", c.cmd.Type, "trace", c.cmd.TraceID, "user", c.cmd.User.ID, "room", c.cmd.Room, "error", err)
+		}
+		return e
+	}
+	return nil
+}
+
+// firstAnswer reports whether a message that was turned away has been stored
+// before, under the same nonce: then the answer is the first one, whatever
+// limits and permissions say now. It is asked only when they say no, so that a
+// new message costs no further read.
+func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
+	if c.cmd.Type != CmdMessage || c.cmd.Nonce == "" {
+		return false
+	}
+	switch asError(err).Code {
+	case CodeRateLimited, CodeForbidden, CodeNotFound:
+	default:
+		return false
+	}
+	r := s.acquire(c.cmd.Room)
+	defer r.release()
+	page, err := r.history(ctx, Query{User: c.cmd.User.ID, Nonce: c.cmd.Nonce, Limit: 1})
+	if err != nil || len(page.Messages) == 0 {
+		return false
+	}
+	m := page.Messages[0]
+	m.Room = c.cmd.Room
+	c.cmd.Result, c.cmd.Duplicate = &m, true
+	return true
+}

@@ -1,0 +1,104 @@
+package chat
+
+import (
+	"context"
+
+	"github.com/gabblehq/chat/hub"
+)
+
+// follower is a sink that takes everything and only notes that something is
+// there: server code wants changes, not frames, and reads them from the store.
+type follower struct {
+	hub.Sub
+	news chan struct{}
+}
+
+func (f *follower) Write(_ []byte, frames [][]byte) int {
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+	return len(frames)
+}
+
+func (f *follower) Lane() int { return 0 }
+
+// follow is the loop of Room.Changes.
+func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error) bool) {
+	live, done, err := r.use()
+	if err != nil {
+		yield(Entry{}, err)
+		return
+	}
+	// The loop may run for as long as the server: it does not hold up Shutdown
+	// as an operation does.
+	live.hold()
+	done()
+	defer live.release()
+	live.listeners.Add(1)
+	defer live.listeners.Add(-1)
+
+	f := &follower{news: make(chan struct{}, 1)}
+	attached := false
+	defer f.Detach()
+	for {
+		page, err := live.changes(ctx, at.Rev)
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor && at.Epoch != "" {
+			yield(Entry{}, ErrReset)
+			return
+		}
+		for _, e := range page.Entries {
+			if !yield(live.named(e), nil) {
+				return
+			}
+		}
+		at = Position{Epoch: page.Head.Epoch, Rev: page.Through}
+		if !attached {
+			live.Topic.Attach(&f.Sub, f, at.Epoch, at.Rev, false)
+			attached = true
+		}
+		if page.Through < page.Head.Rev {
+			continue
+		}
+		select {
+		case <-f.news:
+		case <-ctx.Done():
+			yield(Entry{}, ctx.Err())
+			return
+		case <-r.srv.ctx.Done():
+			yield(Entry{}, ErrServerClosed)
+			return
+		}
+	}
+}
+
+// named returns the entry with the room's id in it: the store may not know it,
+// and what it hands out is not ours to change.
+func (r *liveRoom) named(e Entry) Entry {
+	if e.Message != nil {
+		m := *e.Message
+		m.Room = r.id
+		e.Message = &m
+	} else {
+		info := *e.Room
+		info.ID = r.id
+		e.Room = &info
+	}
+	return e
+}
+
+// changes reads what follows a position.
+func (r *liveRoom) changes(ctx context.Context, after int64) (page Page, err error) {
+	err = r.srv.callStore(ctx, func(ctx context.Context) error {
+		page, err = r.srv.opt.Store.Changes(ctx, r.key, after, r.srv.opt.Limits.MaxHistory)
+		return err
+	})
+	if err == nil {
+		r.learn(page.Head, &page.Room)
+	}
+	return page, err
+}

@@ -1,0 +1,362 @@
+package chattest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// Event is one frame of the server; docs/protocol.md describes the types and
+// their fields. Fields that a type does not have are zero.
+type Event struct {
+	Type string
+	Ref  string
+	Room string
+	User string // id
+	ID   string // of a message
+	Seq  int64
+	Rev  int64
+
+	Message  chat.Message   // message, edit, delete
+	Epoch    string         // joined, reset, history
+	Head     int64          // joined, reset, history
+	Messages []chat.Message // joined, reset, history
+	More     bool
+	Reset    bool // joined
+
+	Online int      // joined, presence
+	Users  []string // joined, members, presence: user ids
+	Join   []string // presence
+	Leave  []string // presence
+	Active bool     // typing
+
+	Duplicate  bool // ack
+	Code       chat.Code
+	Text       string // error
+	Field      string // error
+	RetryAfter time.Duration
+	AfterMS    int64 // reconnect
+
+	Raw json.RawMessage // the whole frame
+}
+
+// Client is a connection to a server, for tests: its methods fail the test
+// when something goes wrong. A Client is for one goroutine.
+type Client struct {
+	t    testing.TB
+	conn net.Conn
+	refs int
+
+	events chan Event
+	kept   []Event // read past by Expect
+	closed chan struct{}
+	code   int // close code, once closed is
+	wmu    sync.Mutex
+}
+
+// Dial connects as the user whose token it is, by an auth frame, and waits for
+// the welcome. With an empty token nothing is sent and nothing awaited. The
+// connection is closed when the test ends.
+func (s *Server) Dial(token string) *Client {
+	s.t.Helper()
+	conn, err := s.ln.dial(context.Background())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return NewClient(s.t, conn, "ws://chat.test/chat/ws", token)
+}
+
+// NewClient is Dial over a connection of any kind to the server at a ws:// URL.
+func NewClient(t testing.TB, conn net.Conn, rawURL, token string) *Client {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	br, _, err := ws.Dialer{Protocols: []string{wire.Subprotocol}, Header: ws.HandshakeHeaderHTTP(http.Header{})}.Upgrade(conn, u)
+	if err != nil {
+		_ = conn.Close()
+		t.Fatalf("chattest: upgrade: %v", err)
+	}
+	if br == nil {
+		br = bufio.NewReader(conn)
+	}
+	c := &Client{t: t, conn: conn, events: make(chan Event, 1<<16), closed: make(chan struct{})}
+	go c.read(br)
+	t.Cleanup(c.Cut)
+	if token != "" {
+		c.Do(map[string]any{"type": "auth", "token": token})
+		c.Expect("welcome")
+	}
+	return c
+}
+
+// read takes frames until the connection ends.
+func (c *Client) read(r *bufio.Reader) {
+	defer close(c.closed)
+	defer close(c.events)
+	c.code = 1006
+	for {
+		f, err := ws.ReadFrame(r)
+		if err != nil {
+			return
+		}
+		switch f.Header.OpCode {
+		case ws.OpPing:
+			c.write(ws.NewPongFrame(f.Payload))
+		case ws.OpClose:
+			code, _ := ws.ParseCloseFrameData(f.Payload)
+			c.code = int(code)
+			c.write(ws.NewCloseFrame(f.Payload))
+			_ = c.conn.Close()
+			return
+		case ws.OpText:
+			ev, err := decode(f.Payload)
+			if err != nil {
+				c.t.Errorf("chattest: the server sent %q: %v", f.Payload, err)
+				return
+			}
+			c.events <- ev
+		}
+	}
+}
+
+func (c *Client) write(f ws.Frame) {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	_ = c.conn.SetWriteDeadline(time.Now().Add(patience))
+	_ = ws.WriteFrame(c.conn, ws.MaskFrame(f))
+}
+
+// Do sends a command: anything that encodes to a JSON object.
+func (c *Client) Do(command any) {
+	c.t.Helper()
+	b, err := json.Marshal(command)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.write(ws.NewTextFrame(b))
+}
+
+// Write sends bytes as they are, for what a well-behaved client would not send.
+func (c *Client) Write(b []byte) error {
+	_ = c.conn.SetWriteDeadline(time.Now().Add(patience))
+	_, err := c.conn.Write(b)
+	return err
+}
+
+// Next returns the next event, or false when the connection has ended.
+func (c *Client) Next() (Event, bool) {
+	c.t.Helper()
+	if len(c.kept) > 0 {
+		ev := c.kept[0]
+		c.kept = c.kept[1:]
+		return ev, true
+	}
+	return c.wait()
+}
+
+func (c *Client) wait() (Event, bool) {
+	c.t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case ev, ok := <-c.events:
+		return ev, ok
+	case <-timer.C:
+		c.t.Fatal("chattest: nothing came")
+		return Event{}, false
+	}
+}
+
+// Expect returns the next event of the type. Events of other types stay for
+// later, in their order; an error frame where none is expected fails the test.
+func (c *Client) Expect(typ string) Event {
+	c.t.Helper()
+	return c.expect("a "+typ, func(ev Event) bool { return ev.Type == typ })
+}
+
+func (c *Client) expect(what string, match func(Event) bool) Event {
+	c.t.Helper()
+	for i, ev := range c.kept {
+		if match(ev) {
+			c.kept = append(c.kept[:i:i], c.kept[i+1:]...)
+			return ev
+		}
+	}
+	for {
+		ev, ok := c.wait()
+		if !ok {
+			c.t.Fatalf("chattest: connection closed with %d while waiting for %s", c.code, what)
+		}
+		if match(ev) {
+			return ev
+		}
+		if ev.Type == "error" {
+			c.t.Fatalf("chattest: %s while waiting for %s", ev.Raw, what)
+		}
+		c.kept = append(c.kept, ev)
+	}
+}
+
+// Call sends a command with a ref of its own and returns what answers it, an
+// error included.
+func (c *Client) Call(command map[string]any) Event {
+	c.t.Helper()
+	c.refs++
+	ref := strconv.Itoa(c.refs)
+	with := map[string]any{"ref": ref}
+	for k, v := range command {
+		with[k] = v
+	}
+	c.Do(with)
+	return c.expect("the answer to "+fmt.Sprint(command), func(ev Event) bool { return ev.Ref == ref })
+}
+
+// must is Call for commands that have to succeed.
+func (c *Client) must(command map[string]any) Event {
+	c.t.Helper()
+	ev := c.Call(command)
+	if ev.Type == "error" {
+		c.t.Fatalf("chattest: %v: %s", command, ev.Raw)
+	}
+	return ev
+}
+
+// Join joins a room and returns the joined event.
+func (c *Client) Join(room string) Event {
+	c.t.Helper()
+	return c.must(map[string]any{"type": "join", "room": room})
+}
+
+// Resume joins a room from a position and returns the joined event.
+func (c *Client) Resume(room, epoch string, after int64) Event {
+	c.t.Helper()
+	return c.must(map[string]any{"type": "join", "room": room, "epoch": epoch, "after": after})
+}
+
+// JoinUser joins the direct room with a user and returns the joined event.
+func (c *Client) JoinUser(user string) Event {
+	c.t.Helper()
+	return c.must(map[string]any{"type": "join", "user": user})
+}
+
+// Leave leaves a room.
+func (c *Client) Leave(room string) {
+	c.t.Helper()
+	c.must(map[string]any{"type": "leave", "room": room})
+}
+
+// Send sends a message and returns its ack.
+func (c *Client) Send(room, content string) Event {
+	c.t.Helper()
+	return c.must(map[string]any{"type": "message", "room": room, "content": content})
+}
+
+// Barrier returns when the server has handled everything sent before it. What
+// it has led to on this connection can then be had with Drain.
+func (c *Client) Barrier() {
+	c.t.Helper()
+	c.must(map[string]any{"type": "ping"})
+}
+
+// Drain returns the events that are here, without waiting for more.
+func (c *Client) Drain() []Event {
+	list := c.kept
+	c.kept = nil
+	for {
+		select {
+		case ev, ok := <-c.events:
+			if !ok {
+				return list
+			}
+			list = append(list, ev)
+		default:
+			return list
+		}
+	}
+}
+
+// Cut ends the connection without a word, as a network does.
+func (c *Client) Cut() {
+	_ = c.conn.Close()
+	<-c.closed
+}
+
+// Close says goodbye and waits for the server's answer.
+func (c *Client) Close() {
+	c.write(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
+	<-c.closed
+	_ = c.conn.Close()
+}
+
+// CloseCode waits for the server to close the connection and returns the code,
+// 1006 where it gave none.
+func (c *Client) CloseCode() int {
+	c.t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-c.closed:
+	case <-timer.C:
+		c.t.Fatal("chattest: the server did not close the connection")
+	}
+	return c.code
+}
+
+
+func decode(payload []byte) (Event, error) {
+	var w wire.Event
+	if err := w.Decode(payload); err != nil {
+		return Event{}, err
+	}
+	ev := Event{
+		Type: w.Type, Ref: w.Ref, Room: w.Room, User: w.User.ID, ID: w.ID, Seq: w.Seq, Rev: w.Rev,
+		Epoch: w.Epoch, Head: w.Head, More: w.More, Reset: w.Reset,
+		Online: w.Online, Users: ids(w.Users), Join: ids(w.Join), Leave: ids(w.Leave), Active: w.Active,
+		Duplicate: w.Duplicate, Code: chat.Code(w.Code), Text: w.Text, Field: w.Field,
+		RetryAfter: time.Duration(w.RetryAfterMS) * time.Millisecond, AfterMS: w.AfterMS,
+		Raw: append(json.RawMessage(nil), payload...),
+	}
+	switch w.Type {
+	case wire.TypeMessage, wire.TypeEdit, wire.TypeDelete:
+		ev.Message = message(&w.Message)
+	}
+	for i := range w.Messages {
+		ev.Messages = append(ev.Messages, message(&w.Messages[i]))
+	}
+	return ev, nil
+}
+
+func ids(users []wire.User) (list []string) {
+	for _, u := range users {
+		list = append(list, u.ID)
+	}
+	return list
+}
+
+func message(w *wire.Message) chat.Message {
+	m := chat.Message{
+		ID: w.ID, Room: w.Room, Seq: w.Seq, Rev: w.Rev, FirstRev: w.FirstRev, User: w.User.ID,
+		Kind: chat.MessageKind(w.Kind), Content: w.Content, Nonce: w.Nonce,
+		CreatedAt: w.CreatedAt, EditedAt: w.EditedAt, DeletedAt: w.DeletedAt,
+		ReplyTo: w.ReplyTo, Thread: w.Thread, Mentions: w.Mentions, Meta: w.Meta,
+	}
+	for _, a := range w.Attachments {
+		m.Attachments = append(m.Attachments, chat.Attachment(a))
+	}
+	return m
+}

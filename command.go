@@ -1,0 +1,87 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+)
+
+// CommandType names what a client asks for. The values are those of the wire.
+type CommandType string
+
+// The commands that pass the middleware.
+const (
+	CmdConnect    CommandType = "connect" // a connection wants to be; before anybody is authenticated
+	CmdAuth       CommandType = "auth"    // a session says who it is, or shows a fresh token
+	CmdJoin       CommandType = "join"
+	CmdLeave      CommandType = "leave"
+	CmdMessage    CommandType = "message"
+	CmdEdit       CommandType = "edit"
+	CmdDelete     CommandType = "delete"
+	CmdTyping     CommandType = "typing"
+	CmdHistory    CommandType = "history"
+	CmdMembers    CommandType = "members"
+	CmdPresence   CommandType = "presence"
+	CmdRooms      CommandType = "rooms"
+	CmdCreateRoom CommandType = "create_room" // REST only, like the two below
+	CmdUpdateRoom CommandType = "update_room"
+	CmdDeleteRoom CommandType = "delete_room"
+)
+
+// Command is one request of a client, over WebSocket or REST, on its way
+// through the middleware. A middleware may change what the client asked for
+// before it calls next; afterwards it may read Result.
+//
+// A Command is valid until the handler returns. Keep copies, not the pointer.
+type Command struct {
+	Type CommandType
+	Room string // the room it is about; for a join by user already the direct room's id
+	Ref  string // the client's own name of the command, echoed in the answer
+
+	User     User       // who asks; for CmdConnect zero, for CmdAuth who the token says it is
+	Session  string     // id of the connection; empty over REST
+	TraceID  string     // correlation id, also in the log lines of the delivery
+	RemoteIP netip.Addr // the client's address, by trusted proxies only; invalid where there is none
+
+	ID          string // message id, for CmdEdit and CmdDelete
+	Content     string
+	Nonce       string
+	ReplyTo     string
+	Thread      string
+	Mentions    []string
+	Attachments []Attachment
+	Meta        json.RawMessage
+	Hard        bool   // CmdDelete: leave no trace of the author
+	Active      bool   // CmdTyping
+	Peer        string // CmdJoin of a direct room: the other user
+
+	// Result is the message that a CmdMessage, CmdEdit or CmdDelete led to,
+	// once next has returned nil.
+	Result *Message
+	// Duplicate says that Result had been stored before, under the same nonce.
+	Duplicate bool
+
+	call *call // what the server itself knows of the command
+}
+
+// Handler handles one command. Its error answers the client: an [Error] as it
+// is, any other as internal, with the cause in the log only.
+type Handler func(ctx context.Context, cmd *Command) error
+
+// Middleware wraps a Handler. The first of Options.Middleware is the
+// outermost. Every connect, auth and command passes the chain, over WebSocket
+// and REST alike; host code that calls a Room does not.
+//
+// For one session, a command's middleware runs after the previous command has
+// entered its room's queue. Middleware of different sessions runs
+// concurrently. A panic is answered with internal and logged; it ends nothing
+// but that command.
+type Middleware func(next Handler) Handler
+
+// chain wraps h with the middleware, the first outermost.
+func chain(mw []Middleware, h Handler) Handler {
+	for i := len(mw) - 1; i >= 0; i-- {
+		h = mw[i](h)
+	}
+	return h
+}

@@ -1,0 +1,208 @@
+package chat
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// commit is one change on its way into a room's log.
+type commit struct {
+	change Change
+	author wire.User // of a new message, as others will see them
+	trace  string
+	result Result
+	done   chan struct{}
+}
+
+// maxGroup bounds how many changes are committed together.
+const maxGroup = 256
+
+// commit puts a change into the room's log and gets it on its way to everybody
+// who follows. Changes made at the same time are committed as a group; the
+// order in which commit was entered is their order.
+//
+// entered, where given, is called as soon as that order is fixed. ctx ends the
+// waiting, not the commit.
+func (r *liveRoom) commit(ctx context.Context, c *commit, entered func()) (Result, error) {
+	c.done = make(chan struct{})
+	c.change.At = now()
+	r.mu.Lock()
+	r.queue = append(r.queue, c)
+	lead := !r.committing
+	r.committing = true
+	r.mu.Unlock()
+	if entered != nil {
+		entered()
+	}
+	if lead {
+		// Who waits without a deadline may as well do the work: it saves
+		// handing it to somebody else, twice.
+		if ctx.Done() == r.srv.ctx.Done() {
+			r.commitGroup()
+		} else {
+			r.hold()
+			r.srv.pool.run(committer{r})
+		}
+	}
+	select {
+	case <-c.done:
+	default:
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return Result{}, (&Error{Code: CodeUnavailable, Message: "gave up waiting; retry with the same nonce"}).WithCause(context.Cause(ctx))
+		}
+	}
+	return c.result, c.result.Err
+}
+
+// hold takes a further reference for a task, which releases it.
+func (r *liveRoom) hold() { r.srv.acquire(r.id) }
+
+// committer goes on committing what others have queued meanwhile.
+type committer struct{ *liveRoom }
+
+func (c committer) work() {
+	c.commitGroup()
+	c.release()
+}
+
+// commitGroup commits what is queued, once, and leaves what has come in
+// meanwhile to a goroutine of the pool, so that nobody who only wants to send
+// one message works for all others without end.
+func (r *liveRoom) commitGroup() {
+	r.mu.Lock()
+	n := min(len(r.queue), maxGroup)
+	group := r.queue[:n:n]
+	r.queue = r.queue[n:]
+	known := r.known
+	r.mu.Unlock()
+
+	r.append(group, known)
+
+	r.mu.Lock()
+	more := len(r.queue) > 0
+	if !more {
+		r.queue = nil
+		r.committing = false
+	}
+	r.mu.Unlock()
+	if more {
+		r.hold()
+		r.srv.pool.run(committer{r})
+	}
+}
+
+// append writes a group to the store, gets it on its way, and answers.
+func (r *liveRoom) append(group []*commit, known Position) {
+	changes := make([]Change, len(group))
+	for i, c := range group {
+		changes[i] = c.change
+	}
+	var results []Result
+	err := r.srv.callStore(r.srv.ctx, func(ctx context.Context) (err error) {
+		results, err = r.srv.opt.Store.Append(ctx, r.key, known, changes)
+		if err == nil && len(results) != len(changes) {
+			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(changes), len(results))
+		}
+		return err
+	})
+	if err != nil {
+		for _, c := range group {
+			c.result = Result{Err: err}
+			close(c.done)
+		}
+		r.srv.log.Warn("chat: not stored", "room", r.id, "changes", len(changes), "error", err)
+		return
+	}
+	for i, c := range group {
+		c.result = results[i]
+		if c.result.Message.Room == "" {
+			c.result.Message.Room = r.id
+		}
+		c.result.Message.Room, c.result.Room.ID = r.id, r.id
+	}
+	r.publish(group)
+	for _, c := range group {
+		close(c.done)
+	}
+}
+
+// publish makes frames of what a group has changed and gives them to the hub.
+func (r *liveRoom) publish(group []*commit) {
+	var first, last Position
+	for _, c := range group {
+		if res := &c.result; res.took() {
+			if first.Rev == 0 {
+				first = res.Position
+			}
+			last = res.Position
+			if k := c.change.Kind; k == ChangeCreateRoom || k == ChangeUpdateRoom {
+				r.learn(last, &res.Room)
+			}
+		}
+	}
+	if first.Rev == 0 {
+		return
+	}
+	r.learn(last, nil)
+	if r.listeners.Load() == 0 {
+		return // who comes now reads it from the store
+	}
+	frames := make([]hub.Frame, 0, len(group))
+	for _, c := range group {
+		if c.result.took() {
+			frames = append(frames, hub.Frame{Rev: c.result.Position.Rev, Data: r.frame(c)})
+		}
+	}
+	if r.srv.log.Enabled(r.srv.ctx, slog.LevelDebug) {
+		for _, c := range group {
+			r.srv.log.Debug("chat: published", "trace", c.trace, "room", r.id, "rev", c.result.Position.Rev, "sessions", r.Topic.Len())
+		}
+	}
+	if !r.Topic.Append(last.Epoch, first.Rev-1, last.Rev, false, frames) {
+		r.catchUp()
+	}
+}
+
+// took reports whether the change has taken a position in the log.
+func (res *Result) took() bool { return res.Err == nil && !res.Duplicate && !res.Unchanged }
+
+// frame is what everybody who follows the room is sent of a commit.
+func (r *liveRoom) frame(c *commit) []byte {
+	res := &c.result
+	switch c.change.Kind {
+	case ChangeCreate:
+		return r.messageFrame(wire.TypeMessage, &res.Message, c.author)
+	case ChangeEdit:
+		return r.messageFrame(wire.TypeEdit, &res.Message, r.srv.profiles.one(r.srv.ctx, res.Message.User))
+	case ChangeDelete:
+		return r.messageFrame(wire.TypeDelete, &res.Message, r.srv.profiles.one(r.srv.ctx, res.Message.User))
+	default:
+		return r.roomFrame(r.srv.ctx, &res.Room)
+	}
+}
+
+// catchUp reads from the store what the topic has missed. The caller is the
+// room's committer, so nobody else appends.
+func (r *liveRoom) catchUp() {
+	for {
+		epoch, head := r.Topic.Head()
+		page, err := r.changes(r.srv.ctx, max(head, 0))
+		if err != nil {
+			r.srv.log.Warn("chat: hole in a room not read", "room", r.id, "after", head, "error", err)
+			return // the next append finds the hole again
+		}
+		if page.Head.Epoch != epoch {
+			r.Topic.Renew(page.Head.Epoch, page.Head.Rev)
+			return
+		}
+		frames := r.entryFrames(r.srv.ctx, page.Entries, head)
+		if !r.Topic.Append(epoch, head, page.Through, true, frames) || page.Through >= page.Head.Rev {
+			return
+		}
+	}
+}

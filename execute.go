@@ -1,0 +1,233 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// execute is the handler behind all middleware.
+func (s *Server) execute(ctx context.Context, cmd *Command) error {
+	c := cmd.call
+	if c == nil {
+		return Errorf(CodeInternal, "middleware passed on a Command of its own making")
+	}
+	switch cmd.Type {
+	case CmdConnect:
+		return nil
+	case CmdAuth:
+		return s.authenticate(c)
+	case CmdMessage:
+		return s.message(ctx, c)
+	case CmdEdit, CmdDelete:
+		return s.change(ctx, c)
+	case CmdJoin:
+		return s.join(ctx, c)
+	case CmdLeave:
+		return s.leave(c)
+	case CmdTyping:
+		return s.showTyping(ctx, c)
+	case CmdHistory:
+		return s.showHistory(ctx, c)
+	case CmdMembers, CmdPresence:
+		return s.showOnline(ctx, c)
+	case CmdRooms:
+		return s.listRooms(ctx, c)
+	case CmdCreateRoom:
+		return s.createRoom(ctx, c)
+	case CmdUpdateRoom:
+		return s.updateRoom(ctx, c)
+	case CmdDeleteRoom:
+		return s.deleteRoom(ctx, c)
+	}
+	return (&Error{Code: CodeInvalid, Message: "unknown type"}).WithField("type")
+}
+
+var errNoRoom = &Error{Code: CodeNotFound, Message: "no such room", Field: "room"}
+
+// may asks the host whether the user may do something in a room. Who may not
+// read the room learns nothing of it, not even that it is there.
+func (s *Server) may(ctx context.Context, user User, action Action, info *RoomInfo) error {
+	err := guard(func() error { return s.opt.Authorize(ctx, user, action, *info) })
+	if err == nil {
+		return nil
+	}
+	if e := asError(err); e.Code == CodeInternal || e.Code == CodeUnavailable {
+		if _, ok := errors.AsType[*Error](err); ok {
+			return err
+		}
+	}
+	if action == ActionRead || action == ActionCreate {
+		return errNoRoom.WithCause(err)
+	}
+	if s.may(ctx, user, ActionRead, info) != nil {
+		return errNoRoom.WithCause(err)
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return (&Error{Code: CodeForbidden, Message: "not allowed in this room"}).WithCause(err)
+}
+
+// open returns the room of a command if the user may do the action there. The
+// caller releases it.
+func (s *Server) open(ctx context.Context, c *call, action Action) (*liveRoom, *RoomInfo, error) {
+	if !ValidRoomID(c.cmd.Room) {
+		return nil, nil, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
+	}
+	r := s.acquire(c.cmd.Room)
+	info, err := r.settings(ctx)
+	if err == nil {
+		err = s.may(ctx, c.cmd.User, action, info)
+	} else if errors.Is(err, ErrNotFound) {
+		err = errNoRoom
+	}
+	if err != nil {
+		r.release()
+		return nil, nil, err
+	}
+	return r, info, nil
+}
+
+// check holds a message to the limits.
+func (l *Limits) check(content string, attachments int, meta []byte) error {
+	if n := utf8.RuneCountInString(content); n > l.Content {
+		return (&Error{Code: CodeTooLarge, Message: "the content is too long"}).WithField("content")
+	}
+	if len(meta) > l.Meta {
+		return (&Error{Code: CodeTooLarge, Message: "meta is too large"}).WithField("meta")
+	}
+	if attachments == 0 && strings.TrimSpace(content) == "" {
+		return (&Error{Code: CodeInvalid, Message: "the content is empty"}).WithField("content")
+	}
+	return nil
+}
+
+// message sends a message.
+func (s *Server) message(ctx context.Context, c *call) error {
+	cmd := &c.cmd
+	if err := s.opt.Limits.check(cmd.Content, len(cmd.Attachments), cmd.Meta); err != nil {
+		return err
+	}
+	r, _, err := s.open(ctx, c, ActionWrite)
+	if err != nil {
+		return err
+	}
+	defer r.release()
+	res, err := r.commit(ctx, &commit{
+		change: Change{Kind: ChangeCreate, Message: Message{
+			ID: newID(now()), User: cmd.User.ID, Kind: KindRegular, Content: cmd.Content, Nonce: cmd.Nonce,
+			ReplyTo: cmd.ReplyTo, Thread: cmd.Thread, Mentions: cmd.Mentions, Attachments: cmd.Attachments, Meta: cmd.Meta,
+		}},
+		author: public(&cmd.User),
+		trace:  cmd.TraceID,
+	}, c.entered())
+	if err != nil {
+		return err
+	}
+	cmd.Result, cmd.Duplicate = &res.Message, res.Duplicate
+	if c.s != nil {
+		r.typed(&cmd.User, false)
+	}
+	return nil
+}
+
+// entered is what to call when the command has entered its room's queue.
+func (c *call) entered() func() {
+	if c.s == nil {
+		return nil
+	}
+	return func() { c.s.pass(c) }
+}
+
+// change edits or deletes a message.
+func (s *Server) change(ctx context.Context, c *call) error {
+	cmd := &c.cmd
+	edit := cmd.Type == CmdEdit
+	if edit {
+		if err := s.opt.Limits.check(cmd.Content, len(cmd.Attachments), cmd.Meta); err != nil {
+			return err
+		}
+	}
+	r, info, err := s.open(ctx, c, ActionWrite)
+	if err != nil {
+		return err
+	}
+	defer r.release()
+	page, err := r.history(ctx, Query{ID: cmd.ID, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(page.Messages) == 0 || edit && page.Messages[0].Deleted() {
+		return (&Error{Code: CodeNotFound, Message: "no such message"}).WithField("id")
+	}
+	if author := page.Messages[0].User; author != cmd.User.ID || author == "" {
+		if err := s.may(ctx, cmd.User, ActionModerate, info); err != nil {
+			return (&Error{Code: CodeForbidden, Message: "not your message"}).WithField("id").WithCause(err)
+		}
+	}
+	ch := Change{Kind: ChangeDelete, Hard: cmd.Hard, Message: Message{ID: cmd.ID}}
+	if edit {
+		ch = Change{Kind: ChangeEdit, Message: Message{
+			ID: cmd.ID, Content: cmd.Content, Mentions: cmd.Mentions, Attachments: cmd.Attachments, Meta: cmd.Meta,
+		}}
+	}
+	res, err := r.commit(ctx, &commit{change: ch, trace: cmd.TraceID}, c.entered())
+	if err != nil {
+		return err
+	}
+	cmd.Result = &res.Message
+	return nil
+}
+
+// showTyping tells others that the user is typing.
+func (s *Server) showTyping(ctx context.Context, c *call) error {
+	r, _, err := s.open(ctx, c, ActionWrite)
+	if err != nil {
+		return err
+	}
+	defer r.release()
+	if r.listeners.Load() > 0 {
+		r.typed(&c.cmd.User, c.cmd.Active)
+	}
+	return nil
+}
+
+// showHistory reads a page of messages.
+func (s *Server) showHistory(ctx context.Context, c *call) error {
+	r, _, err := s.open(ctx, c, ActionRead)
+	if err != nil {
+		return err
+	}
+	defer r.release()
+	q := c.query
+	if q.Limit == 0 {
+		q.Limit = s.opt.Limits.History
+	}
+	q.Limit = min(q.Limit, s.opt.Limits.MaxHistory)
+	c.page, err = r.history(ctx, q)
+	return err
+}
+
+// showOnline lists who is in a room.
+func (s *Server) showOnline(ctx context.Context, c *call) error {
+	r, _, err := s.open(ctx, c, ActionRead)
+	if err != nil {
+		return err
+	}
+	defer r.release()
+	limit := c.limit
+	if limit == 0 {
+		limit = s.opt.Limits.Presence
+	}
+	o := wire.Online{Type: string(c.cmd.Type), Room: r.id}
+	o.Online, o.Users, o.More = r.online(c.cursor, min(limit, s.opt.Limits.Presence))
+	if n := len(o.Users); o.More && n > 0 {
+		o.Cursor = o.Users[n-1].ID
+	}
+	c.online = o
+	return nil
+}

@@ -1,0 +1,168 @@
+package chat
+
+import (
+	"context"
+
+	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// wireMessage is the message as it crosses the wire.
+func wireMessage(m *Message, author wire.User) wire.Message {
+	w := wire.Message{
+		ID: m.ID, Room: m.Room, Seq: m.Seq, Rev: m.Rev, FirstRev: m.FirstRev,
+		User: author, Kind: string(m.Kind), Content: m.Content, Nonce: m.Nonce,
+		CreatedAt: m.CreatedAt, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt,
+		ReplyTo: m.ReplyTo, Thread: m.Thread, Mentions: m.Mentions, Meta: m.Meta,
+	}
+	if len(m.Attachments) > 0 {
+		w.Attachments = make([]wire.Attachment, len(m.Attachments))
+		for i, a := range m.Attachments {
+			w.Attachments[i] = wire.Attachment(a)
+		}
+	}
+	return w
+}
+
+// frameSize guesses the size of a message's frame, so that one allocation is
+// enough.
+func frameSize(m *Message) int { return 256 + len(m.Content)*9/8 + len(m.Meta) }
+
+func (r *liveRoom) messageFrame(typ string, m *Message, author wire.User) []byte {
+	w := wireMessage(m, author)
+	w.Room = r.id
+	return wire.Seal(wire.AppendMessage(wire.NewFrame(frameSize(m)), typ, &w))
+}
+
+func (r *liveRoom) roomFrame(ctx context.Context, info *RoomInfo) []byte {
+	w := r.srv.wireRoom(ctx, info)
+	return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
+}
+
+// wireRoom is the room as it crosses the wire.
+func (s *Server) wireRoom(ctx context.Context, info *RoomInfo) wire.Room {
+	w := wire.Room{
+		ID: info.ID, Kind: string(info.Kind), Title: info.Title, Topic: info.Topic,
+		Avatar: info.Avatar, Meta: info.Meta, CreatedAt: info.CreatedAt, Rev: info.Rev,
+	}
+	if len(info.Peers) > 0 {
+		who := s.profiles.many(ctx, info.Peers)
+		for _, p := range info.Peers {
+			w.Peers = append(w.Peers, who(p))
+		}
+	}
+	return w
+}
+
+// entryFrames encodes changes for cursors that stand at after: what was
+// created later is news to them, what existed is an edit or a delete.
+func (r *liveRoom) entryFrames(ctx context.Context, entries []Entry, after int64) []hub.Frame {
+	var ids []string
+	for _, e := range entries {
+		if e.Message != nil {
+			ids = append(ids, e.Message.User)
+		}
+	}
+	who := r.srv.profiles.many(ctx, ids)
+	frames := make([]hub.Frame, 0, len(entries))
+	for _, e := range entries {
+		f := hub.Frame{Rev: e.Rev}
+		switch m := e.Message; {
+		case m == nil:
+			info := *e.Room
+			info.ID = r.id
+			f.Data = r.roomFrame(ctx, &info)
+		case m.FirstRev > after:
+			f.Data = r.messageFrame(wire.TypeMessage, m, who(m.User))
+		case m.Deleted():
+			f.Data = r.messageFrame(wire.TypeDelete, m, who(m.User))
+		default:
+			f.Data = r.messageFrame(wire.TypeEdit, m, who(m.User))
+		}
+		frames = append(frames, f)
+	}
+	return frames
+}
+
+// wireMessages turns a page's messages into wire form, the newest max bytes of
+// them: those in front give way. It reports whether any did.
+func (r *liveRoom) wireMessages(ctx context.Context, list []Message, newest bool) (out []wire.Message, cut bool) {
+	size, n := 0, len(list)
+	at := func(i int) *Message {
+		if newest {
+			return &list[n-1-i]
+		}
+		return &list[i]
+	}
+	keep := 0
+	for ; keep < n; keep++ {
+		if size += frameSize(at(keep)); keep > 0 && size > r.srv.opt.Limits.PageBytes {
+			break
+		}
+	}
+	cut = keep < n
+	if newest {
+		list = list[n-keep:]
+	} else {
+		list = list[:keep]
+	}
+	ids := make([]string, len(list))
+	for i := range list {
+		ids[i] = list[i].User
+	}
+	who := r.srv.profiles.many(ctx, ids)
+	out = make([]wire.Message, len(list))
+	for i := range list {
+		out[i] = wireMessage(&list[i], who(list[i].User))
+		out[i].Room = r.id
+	}
+	return out, cut
+}
+
+// Fill serves cursors that have fallen out of the ring; see hub.Log.
+func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page, error) {
+	if !stale {
+		page, err := r.changes(ctx, after)
+		if err != nil {
+			return hub.Page{}, err
+		}
+		epoch, _ := r.Topic.Head()
+		if r.continues(epoch, after, &page) {
+			frames := r.entryFrames(ctx, page.Entries, after)
+			through := page.Through
+			for i, size := 0, 0; i < len(frames); i++ {
+				if size += len(frames[i].Data); i > 0 && size > r.srv.opt.Limits.PageBytes {
+					frames, through = frames[:i], frames[i-1].Rev
+					break
+				}
+			}
+			return hub.Page{Epoch: epoch, Frames: frames, Through: through}, nil
+		}
+	}
+	page, err := r.history(ctx, Query{Limit: r.srv.opt.Limits.History})
+	if err != nil {
+		return hub.Page{}, err
+	}
+	msgs, cut := r.wireMessages(ctx, page.Messages, true)
+	frame := wire.Seal(wire.AppendReset(wire.NewFrame(4<<10), &wire.Reset{
+		Room: r.id, Epoch: page.Head.Epoch, Head: page.Head.Rev, Messages: msgs, More: page.More || cut,
+	}))
+	return hub.Page{
+		Epoch: page.Head.Epoch, Through: page.Head.Rev, Reset: true,
+		Frames: []hub.Frame{{Rev: page.Head.Rev, Data: frame}},
+	}, nil
+}
+
+// continues reports whether a cursor can go on from after, by what the store
+// says of the log: else the client has to start over.
+func (r *liveRoom) continues(epoch string, after int64, page *Page) bool {
+	return page.Head.Epoch == epoch && // the same log,
+		after <= page.Head.Rev && // not of the future,
+		after >= page.Floor && // nothing of what follows is trimmed,
+		page.Head.Rev-after <= r.srv.opt.Limits.Resume
+}
+
+// Synced tells a cursor that it has reached the head; see hub.Log.
+func (r *liveRoom) Synced(rev int64) []byte {
+	return wire.Seal(wire.AppendSynced(wire.NewFrame(64+len(r.id)), r.id, rev))
+}

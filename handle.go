@@ -1,0 +1,172 @@
+package chat
+
+import (
+	"errors"
+	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// handle decodes one frame, has it done and answers it.
+func (s *session) handle(c *call, payload []byte) {
+	if payload == nil {
+		s.refuse(c, &Error{Code: CodeTooLarge, Message: "the frame is too large"})
+		return
+	}
+	if err := c.wire.Decode(payload); err != nil {
+		s.refuse(c, decodeError(c, err))
+		return
+	}
+	if c.wire.Type == wire.TypePing {
+		s.send(64, func(b []byte) []byte { return wire.AppendPong(b, c.wire.Ref, time.Now()) })
+		return
+	}
+	if c.wire.Type == wire.TypeAuth {
+		s.handleAuth(c)
+		return
+	}
+	s.mu.Lock()
+	who := s.who
+	s.settled = s.settled || who != nil
+	s.mu.Unlock()
+	if who == nil {
+		s.refuse(c, &Error{Code: CodeUnauthenticated, Message: "the first frame must be auth"})
+		return
+	}
+	if !who.Expires.IsZero() && !who.Expires.After(time.Now()) {
+		s.conn.Close(wire.CloseExpired, "token expired")
+		return
+	}
+	w := &c.wire
+	s.fill(&c.cmd, who)
+	if w.Type == wire.TypeJoin && len(w.Rooms) > 0 {
+		s.joinMany(c, who)
+		return
+	}
+	c.take()
+	s.answer(c, s.srv.dispatch(s.srv.ctx, c))
+}
+
+// decodeError turns the codec's error into ours; the ref is kept for the
+// answer.
+func decodeError(c *call, err error) *Error {
+	w, ok := errors.AsType[*wire.Error](err)
+	if !ok {
+		return &Error{Code: CodeInvalid, Message: "not understood", cause: err}
+	}
+	c.wire.Ref = w.Ref
+	return &Error{Code: Code(w.Code), Message: w.Message, Field: w.Field}
+}
+
+// fill sets what is the same for all commands of the session.
+func (s *session) fill(cmd *Command, who *User) {
+	cmd.User = *who
+	cmd.Session = s.name()
+	cmd.RemoteIP = s.ip
+}
+
+func (s *session) name() string { return s.srv.name("s", s.id) }
+
+// joinMany joins the rooms of one frame, each a command of its own to the
+// middleware, and answers each.
+func (s *session) joinMany(c *call, who *User) {
+	for _, j := range c.wire.Rooms {
+		one := newCall(s)
+		one.passed = true // the frame has the turn until all are joined
+		s.fill(&one.cmd, who)
+		one.wire.Ref = c.wire.Ref
+		one.cmd.Type, one.cmd.Ref = CmdJoin, c.wire.Ref
+		one.take1(j)
+		s.answer(one, s.srv.dispatch(s.srv.ctx, one))
+		one.free()
+	}
+}
+
+// take fills the command from what the frame says.
+func (c *call) take() {
+	w, cmd := &c.wire, &c.cmd
+	cmd.Type, cmd.Ref, cmd.Room = CommandType(w.Type), w.Ref, w.Room
+	cmd.ID, cmd.Content, cmd.Nonce, cmd.ReplyTo, cmd.Thread = w.ID, w.Content, w.Nonce, w.ReplyTo, w.Thread
+	cmd.Mentions, cmd.Meta, cmd.Hard, cmd.Active = w.Mentions, w.Meta, w.Hard, w.Active
+	if len(w.Attachments) > 0 {
+		cmd.Attachments = make([]Attachment, len(w.Attachments))
+		for i, a := range w.Attachments {
+			cmd.Attachments[i] = Attachment(a)
+		}
+	}
+	c.limit, c.cursor = w.Limit, w.Cursor
+	switch cmd.Type {
+	case CmdJoin:
+		c.take1(wire.Join{Room: w.Room, User: w.User, Epoch: w.Epoch, History: w.History, After: w.After})
+	case CmdHistory:
+		c.query = Query{Limit: w.Limit, Before: max(w.Before, 0), Around: max(w.Around, 0), After: max(w.After, 0)}
+		if w.After == 0 {
+			c.query.Around = 1 // all after nothing: from the start
+		}
+	}
+}
+
+// take1 fills a join command.
+func (c *call) take1(j wire.Join) {
+	c.join = j
+	c.cmd.Room = j.Room
+	if j.User != "" {
+		c.cmd.Peer = j.User
+		c.cmd.Room = DirectID(c.cmd.User.ID, j.User)
+	}
+}
+
+// refuse answers a frame that did not become a command.
+func (s *session) refuse(c *call, err *Error) { s.answer(c, err) }
+
+// answer tells the client how its command went. Successes without a ref are
+// not answered; errors always are.
+func (s *session) answer(c *call, err error) {
+	ref, cmd := c.wire.Ref, &c.cmd
+	if err != nil {
+		e := asError(err)
+		s.send(128, func(b []byte) []byte {
+			return wire.AppendError(b, &wire.Error{
+				Ref: ref, Room: cmd.Room, Code: string(e.Code), Message: e.Message, Field: e.Field,
+				RetryAfterMS: int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond),
+			})
+		})
+		return
+	}
+	switch cmd.Type {
+	case CmdJoin: // the joined frame had to go out before the room's own
+	case CmdMessage, CmdEdit, CmdDelete:
+		if m := cmd.Result; ref != "" && m != nil {
+			s.send(192, func(b []byte) []byte {
+				return wire.AppendAck(b, &wire.Ack{
+					Ref: ref, Room: cmd.Room, ID: m.ID, Seq: m.Seq, Rev: m.Rev, CreatedAt: m.CreatedAt, Duplicate: cmd.Duplicate,
+				})
+			})
+		}
+	case CmdHistory:
+		s.send(4<<10, func(b []byte) []byte { return wire.AppendHistory(b, c.historyPage(s.srv)) })
+	case CmdMembers, CmdPresence:
+		c.online.Ref = ref
+		s.send(1<<10, func(b []byte) []byte { return wire.AppendOnline(b, &c.online) })
+	case CmdRooms:
+		c.rooms.Ref = ref
+		s.send(1<<10, func(b []byte) []byte { return wire.AppendRooms(b, &c.rooms) })
+	default:
+		if ref != "" {
+			s.send(64, func(b []byte) []byte { return wire.AppendAck(b, &wire.Ack{Ref: ref, Room: cmd.Room}) })
+		}
+	}
+}
+
+// historyPage is the answer to a history command.
+func (c *call) historyPage(s *Server) *wire.History {
+	r := s.acquire(c.cmd.Room)
+	defer r.release()
+	// What does not fit gives way on the far side of what was asked for.
+	forward := c.query.After > 0 || c.query.Around > 0
+	msgs, cut := r.wireMessages(s.ctx, c.page.Messages, !forward)
+	return &wire.History{
+		Ref: c.wire.Ref, Room: c.cmd.Room, Messages: msgs, More: c.page.More || cut,
+		Epoch: c.page.Head.Epoch, Head: c.page.Head.Rev,
+	}
+}

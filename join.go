@@ -1,0 +1,182 @@
+package chat
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// join subscribes a session to a room. Whether it starts with a page of
+// history or goes on from where it was, the client is told what it has joined
+// before anything else of the room.
+func (s *Server) join(ctx context.Context, c *call) error {
+	sess, cmd := c.s, &c.cmd
+	if sess == nil {
+		return Errorf(CodeUnsupported, "only a WebSocket can join")
+	}
+	// A second join is a new start: the old cursor is of no use any more.
+	again := sess.unlink(cmd.Room)
+	r := s.acquire(cmd.Room)
+	// From here on what is committed reaches the topic, so that nothing can
+	// fall between the page that is read now and the cursor that follows it.
+	r.listeners.Add(1)
+	sub := &subscription{room: r}
+	joined, after, err := s.enter(ctx, c, r)
+	if err == nil {
+		sess.mu.Lock()
+		full := int(sess.nsubs) >= s.opt.Limits.Rooms
+		if !full {
+			sess.nsubs++ // taken; nobody else of this session joins meanwhile
+		}
+		sess.mu.Unlock()
+		if full {
+			err = (&Error{Code: CodeTooLarge, Message: "too many rooms joined"}).WithField("room")
+		}
+	}
+	if err != nil {
+		if again != nil {
+			again.end(sess.user(), true)
+		}
+		r.listeners.Add(-1)
+		r.release()
+		return err
+	}
+	who := sess.user()
+	r.arrive(who)
+	if again != nil {
+		again.end(who, true)
+	}
+	resume := after >= 0
+	if !resume {
+		after = joined.Head
+	}
+	joined.Online, joined.Users, _ = r.online("", s.opt.Limits.Presence)
+	joined.Ref, joined.Room = c.wire.Ref, r.id
+	sess.send(512+256*len(joined.Messages), func(b []byte) []byte { return wire.AppendJoined(b, joined) })
+
+	sess.mu.Lock()
+	ended := sess.ended
+	if !ended {
+		// Attached under the session's lock, so that the end of the session
+		// finds either nothing or all of it.
+		r.Topic.Attach(&sub.Sub, sess, joined.Epoch, after, resume)
+		sub.next = sess.subs
+		sess.subs = sub
+	}
+	sess.mu.Unlock()
+	if ended {
+		r.listeners.Add(-1)
+		r.depart(who, false)
+		r.release()
+	}
+	return nil
+}
+
+// enter finds out what a join gets: the joined frame, and where the cursor
+// goes on from; -1 means from the head. A public or direct room that does not
+// exist is made on the way if the user may.
+func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined, int64, error) {
+	j := &c.join
+	if !ValidRoomID(c.cmd.Room) {
+		return nil, 0, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
+	}
+	resume := j.After >= 0
+	n := min(j.History, s.opt.Limits.MaxHistory)
+	if j.History < 0 {
+		n = s.opt.Limits.History
+	}
+	if resume {
+		if joined := s.resumeFromRing(ctx, c, r); joined != nil {
+			return joined, j.After, nil
+		}
+		n = 0
+	}
+	page, err := r.history(ctx, Query{Limit: n})
+	if errors.Is(err, ErrNotFound) {
+		if err = s.createByJoining(ctx, c, r); err == nil {
+			page, err = r.history(ctx, Query{Limit: n})
+		}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	page.Room.ID = r.id
+	if err := s.may(ctx, c.cmd.User, ActionRead, &page.Room); err != nil {
+		return nil, 0, err
+	}
+	after := int64(-1)
+	joined := &wire.Joined{Epoch: page.Head.Epoch, Head: page.Head.Rev}
+	if resume {
+		if r.continues(j.Epoch, j.After, &page) {
+			after = j.After
+		} else {
+			joined.Reset = true
+			if page, err = r.history(ctx, Query{Limit: s.opt.Limits.History}); err != nil {
+				return nil, 0, err
+			}
+			joined.Epoch, joined.Head = page.Head.Epoch, page.Head.Rev
+		}
+	}
+	var cut bool
+	joined.Messages, cut = r.wireMessages(ctx, page.Messages, true)
+	joined.More = page.More || cut
+	state := s.wireRoom(ctx, &page.Room)
+	state.ID = r.id
+	joined.State = &state
+	return joined, after, nil
+}
+
+// resumeFromRing lets a client that is hardly behind go on without asking the
+// store: thousands do at once when a network or a server comes back. It
+// returns nil where the store has to be asked.
+func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire.Joined {
+	j := &c.join
+	head, ok := r.Topic.Holds(j.Epoch, j.After)
+	r.mu.Lock()
+	info := r.info
+	r.mu.Unlock()
+	if !ok || info == nil || s.may(ctx, c.cmd.User, ActionRead, info) != nil {
+		return nil
+	}
+	state := s.wireRoom(ctx, info)
+	return &wire.Joined{Epoch: j.Epoch, Head: head, State: &state}
+}
+
+// createByJoining makes the public or direct room that somebody wants to join.
+func (s *Server) createByJoining(ctx context.Context, c *call, r *liveRoom) error {
+	info := RoomInfo{ID: r.id, Kind: RoomPublic, CreatedBy: c.cmd.User.ID}
+	if c.cmd.Peer != "" {
+		info.Kind, info.Peers = RoomDirect, sortedPeers(c.cmd.User.ID, c.cmd.Peer)
+	} else if r.id[0] == '~' {
+		return errNoRoom // ours; a direct room is joined by its peer
+	}
+	if err := s.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
+		return err
+	}
+	_, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: c.cmd.TraceID}, nil)
+	if errors.Is(err, ErrConflict) {
+		return nil // somebody else was faster
+	}
+	return err
+}
+
+func sortedPeers(a, b string) []string {
+	if b < a {
+		a, b = b, a
+	}
+	return []string{a, b}
+}
+
+// leave ends a session's subscription.
+func (s *Server) leave(c *call) error {
+	if c.s == nil {
+		return Errorf(CodeUnsupported, "only a WebSocket can leave")
+	}
+	sub := c.s.unlink(c.cmd.Room)
+	if sub == nil {
+		return (&Error{Code: CodeNotFound, Message: "not joined"}).WithField("room")
+	}
+	sub.end(c.s.user(), true)
+	return nil
+}

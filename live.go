@@ -1,0 +1,177 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gabblehq/chat/hub"
+)
+
+// liveRoom is what this server holds of a room that somebody is in, or that
+// something is being done to. The store is the truth; all of this may be
+// forgotten and read again.
+type liveRoom struct {
+	hub.Topic
+	srv *Server
+	id  string
+	key string // the store's name of it
+
+	refs int32 // guarded by the table's shard
+	// listeners counts those who follow the topic or are about to: where there
+	// are none, nothing needs to be encoded.
+	listeners atomic.Int32
+
+	mu         sync.Mutex
+	info       *RoomInfo // settings as last seen, never changed in place; nil: not read
+	known      Position  // the highest position that this server has seen
+	queue      []*commit
+	committing bool
+	here       presence
+	typing     *typing // nil while nobody types
+
+	presenceDue bool // a presenceTimer is set
+}
+
+// roomTable holds the live rooms.
+type roomTable struct {
+	seed   maphash.Seed
+	shards [64]struct {
+		mu    sync.Mutex
+		rooms map[string]*liveRoom
+	}
+}
+
+func (t *roomTable) init() {
+	t.seed = maphash.MakeSeed()
+	for i := range t.shards {
+		t.shards[i].rooms = make(map[string]*liveRoom)
+	}
+}
+
+// acquire returns the live room of the id, making it where there is none. The
+// caller calls release once.
+func (s *Server) acquire(id string) *liveRoom {
+	sh := &s.rooms.shards[maphash.String(s.rooms.seed, id)%uint64(len(s.rooms.shards))]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	r := sh.rooms[id]
+	if r == nil {
+		r = &liveRoom{srv: s, id: id, key: s.key(id)}
+		r.Topic.Init(s.hub, r)
+		sh.rooms[id] = r
+	}
+	r.refs++
+	return r
+}
+
+func (r *liveRoom) release() {
+	t := &r.srv.rooms
+	sh := &t.shards[maphash.String(t.seed, r.id)%uint64(len(t.shards))]
+	sh.mu.Lock()
+	if r.refs--; r.refs == 0 {
+		delete(sh.rooms, r.id)
+		r.Topic.Drop()
+	}
+	sh.mu.Unlock()
+}
+
+// peek returns the live room if there is one, else nil. The caller calls
+// release once.
+func (s *Server) peek(id string) *liveRoom {
+	sh := &s.rooms.shards[maphash.String(s.rooms.seed, id)%uint64(len(s.rooms.shards))]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	r := sh.rooms[id]
+	if r != nil {
+		r.refs++
+	}
+	return r
+}
+
+func (t *roomTable) size() (n int) {
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+		n += len(t.shards[i].rooms)
+		t.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// key is the store's opaque name of a room.
+func (s *Server) key(room string) string {
+	if s.opt.Tenant == "" {
+		return room
+	}
+	return s.opt.Tenant + "/" + room
+}
+
+// settings returns the room's settings, from the store where this server has
+// not seen them.
+func (r *liveRoom) settings(ctx context.Context) (*RoomInfo, error) {
+	r.mu.Lock()
+	info := r.info
+	r.mu.Unlock()
+	if info != nil {
+		return info, nil
+	}
+	page, err := r.history(ctx, Query{})
+	if err != nil {
+		return nil, err
+	}
+	return &page.Room, nil
+}
+
+// history reads from the store and learns from what it says.
+func (r *liveRoom) history(ctx context.Context, q Query) (page Page, err error) {
+	err = r.srv.callStore(ctx, func(ctx context.Context) error {
+		page, err = r.srv.opt.Store.History(ctx, r.key, q)
+		return err
+	})
+	if err == nil {
+		r.learn(page.Head, &page.Room)
+	}
+	return page, err
+}
+
+// learn notes a position and settings that the store has shown.
+func (r *liveRoom) learn(at Position, info *RoomInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at.Epoch == r.known.Epoch && at.Rev < r.known.Rev {
+		return
+	}
+	r.known = at
+	if info != nil && (r.info == nil || r.info.Rev != info.Rev || r.info.CreatedAt != info.CreatedAt) {
+		c := *info
+		c.ID = r.id
+		r.info = &c
+	}
+}
+
+// forget drops what is known of a room that does not exist any more.
+func (r *liveRoom) forget() {
+	r.mu.Lock()
+	r.info, r.known = nil, Position{}
+	r.mu.Unlock()
+}
+
+// callStore calls the store under the server's deadline, catches its panics,
+// and sees to it that what comes back is an error of ours.
+func (s *Server) callStore(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.Limits.StoreTimeout)
+	defer cancel()
+	err := guard(func() error { return f(ctx) })
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*Error](err); ok || errors.Is(err, ErrUnknown) {
+		return err
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &Error{Code: CodeUnavailable, Message: "the store does not answer", cause: err}
+	}
+	return &Error{Code: CodeInternal, Message: "internal error", cause: err}
+}

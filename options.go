@@ -1,0 +1,215 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// Authenticator says who sent a request: the upgrade of a WebSocket, a REST
+// call, or, for a session whose first frame is an auth command, a request made
+// up from it (method, path, Host, RemoteAddr and "Authorization: Bearer
+// <token>"). An error is answered as unauthenticated whatever it says; one
+// that matches [ErrUnavailable] tells the client to come back instead. It may
+// block, and may be called concurrently.
+type Authenticator func(r *http.Request) (User, error)
+
+// Options configure a Server. Store and Authenticate are required; the zero
+// value of everything else means the default given with it.
+type Options struct {
+	// Store is where the logs live. Who opened it closes it, after Shutdown.
+	Store Store
+
+	// Authenticate says who is speaking. For a chat without accounts use
+	// auth.Anonymous().
+	Authenticate Authenticator
+
+	// Authorize decides what users may do. Default: [DefaultAuthorize].
+	Authorize Authorizer
+
+	// Middleware wraps every command, the first outermost. Default: none.
+	Middleware []Middleware
+
+	// Users looks up the names and avatars of users that are not connected,
+	// for their messages in history. Ids it does not return are shown as they
+	// are. Default: none.
+	Users func(ctx context.Context, ids []string) ([]User, error)
+
+	// Origins are the origins that browsers may connect from, beside the
+	// server's own host: "https://app.example.com", "https://*.example.com",
+	// or "*" for every one. They govern upgrades, CORS and unsafe REST methods
+	// alike. Default: only the same host.
+	Origins []string
+
+	// TrustedProxies are those whose X-Forwarded-For is believed. Default:
+	// none, the peer's address is the client's.
+	TrustedProxies []netip.Prefix
+
+	// QueryToken names a URL parameter that may carry the token, for clients
+	// that can set no header and send no first frame. URLs end up in logs:
+	// leave it off if you can. Default: off.
+	QueryToken string
+
+	// Tenant keeps the rooms of several Servers on one Store apart: printable
+	// ASCII without "/", at most 64 bytes. Default: none.
+	Tenant string
+
+	// Limits are what a client may do and how long things may take.
+	Limits Limits
+
+	// Logger gets what the host should know. Default: slog.Default().
+	Logger *slog.Logger
+
+	// Engine forces the transport: "epoll" or "goroutine". Default: epoll
+	// where the connection allows it, else a goroutine per connection.
+	Engine string
+}
+
+// Limits bound what a client may do. Zero means the default; what exceeds one
+// is rejected with a code, and the client learns them in its welcome.
+type Limits struct {
+	Content       int           // characters in a message's content; 4,000
+	MessageBytes  int           // bytes of one client frame over all fragments; 64 KiB
+	Meta          int           // bytes of a meta object; 4 KiB
+	Rooms         int           // rooms joined by one session; 200
+	Sessions      int           // sessions of one user at a time; 100
+	History       int           // messages in a page that does not say; 50
+	MaxHistory    int           // messages in a page at most; 200
+	PageBytes     int           // bytes of messages in a page; 256 KiB
+	Resume        int64         // changes that a resume may lag behind; 1,000
+	RingFrames    int           // frames kept ready per room; 256
+	RingBytes     int           // bytes kept ready per room; 256 KiB
+	NodeRingBytes int           // bytes kept ready in all; 64 MiB
+	Backfill      int           // store reads at once for lagging cursors; 16
+	Outstanding   int           // commands of one session under way; 64
+	AuthTimeout   time.Duration // for the first auth frame; 10 s
+	StoreTimeout  time.Duration // for one call of the store; 5 s
+	Ping          time.Duration // a silent connection is pinged after; 25 s
+	Dead          time.Duration // and closed after so long without anything received or taken; 35 s
+	Stall         time.Duration // output waiting and no byte taken; 60 s
+	TypingExpiry  time.Duration // typing ends by itself after; 6 s
+	LeaveGrace    time.Duration // a dropped user is shown as present for; 5 s
+	Presence      int           // users listed in full; 200; beyond it a sample
+	Drain         time.Duration // longest that Shutdown waits for clients to go; 30 s
+}
+
+// NonceTTL is how long at least every store remembers a nonce.
+const NonceTTL = 24 * time.Hour
+
+// settle returns a copy of o with the defaults filled in, or all that is
+// wrong with it at once.
+func (o *Options) settle() (*Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("chat: Options.%s: "+format, append([]any{field}, args...)...))
+	}
+	if c.Store == nil {
+		bad("Store", "is required; memory.New() keeps everything in this process")
+	}
+	if c.Authenticate == nil {
+		bad("Authenticate", "is required; auth.Anonymous() lets everybody in")
+	}
+	if c.Authorize == nil {
+		c.Authorize = DefaultAuthorize
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	for i, m := range c.Middleware {
+		if m == nil {
+			bad(fmt.Sprintf("Middleware[%d]", i), "is nil")
+		}
+	}
+	for i, o := range c.Origins {
+		if o == "*" {
+			continue
+		}
+		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" {
+			bad(fmt.Sprintf("Origins[%d]", i), "%q is not an origin like https://app.example.com", o)
+		}
+	}
+	if len(c.Tenant) > 64 || !printable(c.Tenant) {
+		bad("Tenant", "%q is not printable ASCII without \"/\", at most 64 bytes", c.Tenant)
+	}
+	switch c.Engine {
+	case "", "epoll", "goroutine":
+	default:
+		bad("Engine", "%q is neither \"epoll\" nor \"goroutine\"", c.Engine)
+	}
+	c.Limits.settle(bad)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &c, nil
+}
+
+func (l *Limits) settle(bad func(field, format string, args ...any)) {
+	setInt := func(name string, p *int, def int) {
+		if *p < 0 {
+			bad("Limits."+name, "%d is negative", *p)
+		}
+		if *p == 0 {
+			*p = def
+		}
+	}
+	setTime := func(name string, p *time.Duration, def time.Duration) {
+		if *p < 0 {
+			bad("Limits."+name, "%v is negative", *p)
+		}
+		if *p == 0 {
+			*p = def
+		}
+	}
+	setInt("Content", &l.Content, 4000)
+	setInt("MessageBytes", &l.MessageBytes, 64<<10)
+	setInt("Meta", &l.Meta, 4<<10)
+	setInt("Rooms", &l.Rooms, 200)
+	setInt("Sessions", &l.Sessions, 100)
+	setInt("History", &l.History, 50)
+	setInt("MaxHistory", &l.MaxHistory, 200)
+	setInt("PageBytes", &l.PageBytes, 256<<10)
+	setInt("RingFrames", &l.RingFrames, 256)
+	setInt("RingBytes", &l.RingBytes, 256<<10)
+	setInt("NodeRingBytes", &l.NodeRingBytes, 64<<20)
+	setInt("Backfill", &l.Backfill, 16)
+	setInt("Outstanding", &l.Outstanding, 64)
+	setInt("Presence", &l.Presence, 200)
+	if l.Resume < 0 {
+		bad("Limits.Resume", "%d is negative", l.Resume)
+	}
+	if l.Resume == 0 {
+		l.Resume = 1000
+	}
+	setTime("AuthTimeout", &l.AuthTimeout, 10*time.Second)
+	setTime("StoreTimeout", &l.StoreTimeout, 5*time.Second)
+	setTime("Ping", &l.Ping, 25*time.Second)
+	setTime("Dead", &l.Dead, 35*time.Second)
+	setTime("Stall", &l.Stall, 60*time.Second)
+	setTime("TypingExpiry", &l.TypingExpiry, 6*time.Second)
+	setTime("LeaveGrace", &l.LeaveGrace, 5*time.Second)
+	setTime("Drain", &l.Drain, 30*time.Second)
+	if l.History > l.MaxHistory {
+		bad("Limits.History", "%d is above Limits.MaxHistory (%d)", l.History, l.MaxHistory)
+	}
+	if l.Dead < l.Ping {
+		bad("Limits.Dead", "%v is below Limits.Ping (%v): every idle connection would be cut", l.Dead, l.Ping)
+	}
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' || s[i] == '/' {
+			return false
+		}
+	}
+	return true
+}

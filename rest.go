@@ -1,0 +1,387 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// routes is what is under the mount.
+func (s *Server) routes() *http.ServeMux {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /ws", s.upgrade)
+	m.HandleFunc("GET /healthz", s.healthz)
+	m.HandleFunc("GET /readyz", s.readyz)
+	rest := func(pattern string, typ CommandType, f restFunc) {
+		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.rest(w, r, typ, f) })
+	}
+	rest("GET /rooms", CmdRooms, s.getRooms)
+	rest("POST /rooms", CmdCreateRoom, s.postRoom)
+	rest("POST /direct", CmdCreateRoom, s.postDirect)
+	rest("GET /rooms/{room}", CmdPresence, s.getRoom)
+	rest("PATCH /rooms/{room}", CmdUpdateRoom, s.patchRoom)
+	rest("DELETE /rooms/{room}", CmdDeleteRoom, s.removeRoom)
+	rest("GET /rooms/{room}/online", CmdMembers, s.getOnline)
+	rest("GET /rooms/{room}/messages", CmdHistory, s.getMessages)
+	rest("POST /rooms/{room}/messages", CmdMessage, s.postMessage)
+	rest("GET /rooms/{room}/messages/{id}", CmdHistory, s.getMessage)
+	rest("PATCH /rooms/{room}/messages/{id}", CmdEdit, s.patchMessage)
+	rest("DELETE /rooms/{room}/messages/{id}", CmdDelete, s.deleteMessage)
+	m.HandleFunc("/", s.notHere)
+	return m
+}
+
+// restFunc fills a command from a request, has it done with run, and returns
+// the status and the body of the answer.
+type restFunc func(r *http.Request, c *call, run func() error) (status int, body []byte, err error)
+
+// rest answers one REST call: by the same authentication, middleware and rules
+// as a command over WebSocket.
+func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f restFunc) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	if !s.inUse.enter() {
+		writeError(w, asError(ErrServerClosed))
+		return
+	}
+	defer s.inUse.leave()
+	if err := s.cors(w, r); err != nil {
+		writeError(w, err)
+		return
+	}
+	ip := s.clientIP(r)
+	who, err := s.identify(r, ip)
+	if err == nil && who == nil {
+		err = &Error{Code: CodeUnauthenticated, Message: "not authenticated"}
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	c := newCall(nil)
+	defer c.free()
+	c.cmd.Type, c.cmd.User, c.cmd.RemoteIP, c.cmd.Room = typ, *who, ip, r.PathValue("room")
+	c.wire.Ref = ""
+	status, body, err := f(r, c, func() error { return s.dispatch(r.Context(), c) })
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	if len(body) == 0 {
+		w.WriteHeader(status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+func (s *Server) getRooms(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	var err error
+	c.cursor = r.URL.Query().Get("cursor")
+	if c.limit, err = intParam(r, "limit"); err != nil {
+		return 0, nil, err
+	}
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, wire.AppendRoomsObject(nil, &c.rooms), nil
+}
+
+// roomBody is the body of POST and PATCH /rooms. Pointers tell what is absent.
+type roomBody struct {
+	ID     string          `json:"id"`
+	Kind   RoomKind        `json:"kind" validate:"omitempty,oneof=public"`
+	Title  *string         `json:"title" validate:"omitempty,max=200"`
+	Topic  *string         `json:"topic" validate:"omitempty,max=1000"`
+	Avatar *string         `json:"avatar" validate:"omitempty,max=2048,http_url|startswith=/"`
+	Meta   json.RawMessage `json:"meta"`
+}
+
+func (s *Server) postRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	var b roomBody
+	if err := s.body(r, &b); err != nil {
+		return 0, nil, err
+	}
+	c.cmd.Room = b.ID
+	c.info = RoomInfo{Title: deref(b.Title), Topic: deref(b.Topic), Avatar: deref(b.Avatar), Meta: b.Meta}
+	return s.created(r.Context(), c, run)
+}
+
+func (s *Server) postDirect(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	var b struct {
+		User string `json:"user" validate:"required,max=128"`
+	}
+	if err := s.body(r, &b); err != nil {
+		return 0, nil, err
+	}
+	if !wire.ValidUserID(b.User) {
+		return 0, nil, (&Error{Code: CodeInvalid, Message: "not a user id"}).WithField("user")
+	}
+	c.cmd.Peer, c.cmd.Room = b.User, DirectID(c.cmd.User.ID, b.User)
+	return s.created(r.Context(), c, run)
+}
+
+func (s *Server) created(ctx context.Context, c *call, run func() error) (int, []byte, error) {
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusCreated, s.roomObject(ctx, c.room), nil
+}
+
+func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
+	w := s.wireRoom(ctx, info)
+	if r := s.peek(w.ID); r != nil {
+		w.Online, _, _ = r.online("", 0)
+		r.release()
+	}
+	return wire.AppendRoomObject(nil, &w)
+}
+
+func (s *Server) getRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	live := s.acquire(c.cmd.Room)
+	defer live.release()
+	info, err := live.infoCopy(r.Context())
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, s.roomObject(r.Context(), &info), nil
+}
+
+func (s *Server) patchRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	var b roomBody
+	if err := s.body(r, &b); err != nil {
+		return 0, nil, err
+	}
+	c.update = RoomUpdate{Title: b.Title, Topic: b.Topic, Avatar: b.Avatar, Meta: b.Meta}
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, s.roomObject(r.Context(), c.room), nil
+}
+
+func (s *Server) removeRoom(_ *http.Request, _ *call, run func() error) (int, []byte, error) {
+	return http.StatusNoContent, nil, run()
+}
+
+func (s *Server) getOnline(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	var err error
+	c.cursor = r.URL.Query().Get("cursor")
+	if c.limit, err = intParam(r, "limit"); err != nil {
+		return 0, nil, err
+	}
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, wire.AppendOnlineObject(nil, &c.online), nil
+}
+
+func (s *Server) getMessages(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	given := 0
+	for _, p := range []string{"before", "after", "around"} {
+		n, err := intParam(r, p)
+		if err != nil {
+			return 0, nil, err
+		}
+		if !r.URL.Query().Has(p) {
+			continue
+		}
+		if given++; given > 1 {
+			return 0, nil, (&Error{Code: CodeInvalid, Message: "only one of before, after and around"}).WithField(p)
+		}
+		switch {
+		case p == "before":
+			c.query.Before = int64(n)
+		case p == "around" || n == 0:
+			c.query.Around = max(int64(n), 1)
+		default:
+			c.query.After = int64(n)
+		}
+	}
+	var err error
+	if c.query.Limit, err = intParam(r, "limit"); err != nil {
+		return 0, nil, err
+	}
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, wire.AppendHistoryObject(nil, c.historyPage(s)), nil
+}
+
+func (s *Server) getMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	c.query = Query{ID: r.PathValue("id"), Limit: 1}
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	if len(c.page.Messages) == 0 {
+		return 0, nil, (&Error{Code: CodeNotFound, Message: "no such message"}).WithField("id")
+	}
+	return http.StatusOK, s.messageObject(r.Context(), c.cmd.Room, &c.page.Messages[0]), nil
+}
+
+func (s *Server) messageObject(ctx context.Context, room string, m *Message) []byte {
+	w := wireMessage(m, s.profiles.one(ctx, m.User))
+	w.Room = room
+	return wire.AppendMessageObject(nil, &w)
+}
+
+func (s *Server) postMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	if err := s.frameBody(r, c, wire.TypeMessage, ""); err != nil {
+		return 0, nil, err
+	}
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	status := http.StatusCreated
+	if c.cmd.Duplicate {
+		status = http.StatusOK
+	}
+	return status, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
+}
+
+func (s *Server) patchMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	if err := s.frameBody(r, c, wire.TypeEdit, r.PathValue("id")); err != nil {
+		return 0, nil, err
+	}
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
+}
+
+func (s *Server) deleteMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
+	c.cmd.ID = r.PathValue("id")
+	switch hard := r.URL.Query().Get("hard"); hard {
+	case "true":
+		c.cmd.Hard = true
+	case "", "false":
+	default:
+		return 0, nil, (&Error{Code: CodeInvalid, Message: "neither true nor false"}).WithField("hard")
+	}
+	if err := run(); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
+}
+
+// frameBody reads a body by the rules of the frame that does the same.
+func (s *Server) frameBody(r *http.Request, c *call, typ, id string) error {
+	raw, err := s.read(r)
+	if err != nil {
+		return err
+	}
+	if err := c.wire.DecodeBody(typ, c.cmd.Room, id, raw); err != nil {
+		e := decodeError(c, err)
+		c.wire.Ref = ""
+		return e
+	}
+	user, ip, t := c.cmd.User, c.cmd.RemoteIP, c.cmd.Type
+	c.take()
+	c.cmd.User, c.cmd.RemoteIP, c.cmd.Type = user, ip, t
+	return nil
+}
+
+// read returns a request's body, bounded.
+func (s *Server) read(r *http.Request) ([]byte, error) {
+	if ct, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(ct) != "application/json" {
+		return nil, (&Error{Code: CodeInvalid, Message: "the body must be application/json"}).WithField("Content-Type")
+	}
+	raw, err := io.ReadAll(io.LimitReader(r.Body, int64(s.opt.Limits.MessageBytes)+1))
+	if err != nil {
+		return nil, &Error{Code: CodeInvalid, Message: "the body could not be read", cause: err}
+	}
+	if len(raw) > s.opt.Limits.MessageBytes {
+		return nil, &Error{Code: CodeTooLarge, Message: "the body is too large"}
+	}
+	return raw, nil
+}
+
+// body reads and validates a body of a rare kind.
+func (s *Server) body(r *http.Request, v any) error {
+	raw, err := s.read(r)
+	if err != nil {
+		return err
+	}
+	return decodeStrict(raw, v)
+}
+
+func intParam(r *http.Request, name string) (int, error) {
+	v := r.URL.Query().Get(name)
+	if v == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return 0, (&Error{Code: CodeInvalid, Message: "not a whole number from 0"}).WithField(name)
+	}
+	return n, nil
+}
+
+func deref(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+// healthz says that the process answers.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"status":"ok"}`)
+}
+
+// readyz says whether the server takes clients: not while it drains, and not
+// while the store does not answer.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	reason := ""
+	if s.closing.Load() {
+		reason = "draining"
+	} else {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		err := s.callStore(ctx, func(ctx context.Context) error {
+			_, err := s.opt.Store.Head(ctx, s.key("~ready"))
+			return err
+		})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			reason = "store"
+		}
+	}
+	if reason == "" {
+		_, _ = io.WriteString(w, `{"status":"ready"}`)
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = fmt.Fprintf(w, `{"status":"not ready","reason":%q}`, reason)
+}
+
+// notHere tells somebody whose mount is wrong what was seen and what to do.
+func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodOptions {
+		if err := s.cors(w, r); err != nil {
+			writeError(w, err)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	msg := "nothing at " + clip(r.Method+" "+r.URL.Path) + " under the mount; there are /ws, /rooms, /direct, /healthz and /readyz"
+	for _, known := range []string{"/ws", "/rooms", "/direct", "/healthz", "/readyz"} {
+		if i := strings.Index(r.URL.Path, known); i > 0 {
+			msg = "the chat was asked for " + clip(r.URL.Path) + ": mount it with http.StripPrefix(" + strconv.Quote(clip(r.URL.Path[:i])) + ", srv)"
+		}
+	}
+	writeError(w, &Error{Code: CodeNotFound, Message: msg})
+}

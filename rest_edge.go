@@ -1,0 +1,113 @@
+package chat
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-playground/validator/v10"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// status is the HTTP status of a code.
+func status(c Code) int {
+	switch c {
+	case CodeInvalid:
+		return http.StatusBadRequest
+	case CodeUnauthenticated:
+		return http.StatusUnauthorized
+	case CodeForbidden:
+		return http.StatusForbidden
+	case CodeNotFound:
+		return http.StatusNotFound
+	case CodeConflict:
+		return http.StatusConflict
+	case CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case CodeRateLimited:
+		return http.StatusTooManyRequests
+	case CodeUnsupported:
+		return http.StatusNotImplemented
+	case CodeUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+func setRetryAfter(h http.Header, e *Error) {
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	if e.Code == CodeUnauthenticated {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	e := asError(err)
+	w.Header().Set("Content-Type", "application/json")
+	setRetryAfter(w.Header(), e)
+	w.WriteHeader(status(e.Code))
+	_, _ = w.Write(wire.AppendErrorObject(nil, &wire.Error{
+		Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.RetryAfter.Milliseconds(),
+	}))
+}
+
+// corsMaxAge is how long a browser may remember what it may ask for, seconds.
+const corsMaxAge = "3600"
+
+// cors lets the pages of allowed origins read the answers, and nobody else's
+// page do anything: a browser sends cookies along with whatever page asks.
+func (s *Server) cors(w http.ResponseWriter, r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return &Error{Code: CodeForbidden, Message: "a request of another site"}
+		}
+		return nil
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	if err := s.checkOrigin(r); err != nil {
+		return err
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	if r.Method == http.MethodOptions {
+		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+		h.Set("Access-Control-Max-Age", corsMaxAge)
+	}
+	return nil
+}
+
+// decodeStrict reads a JSON body into v and checks its validate tags.
+// Duplicate keys and bad UTF-8 are errors, unknown fields are not.
+func decodeStrict(raw []byte, v any) error {
+	if err := json.UnmarshalRead(bytes.NewReader(raw), v); err != nil {
+		e := &Error{Code: CodeInvalid, Message: "the body is not the JSON that is expected", cause: err}
+		if s, ok := errors.AsType[*json.SemanticError](err); ok {
+			e.Field = strings.ReplaceAll(strings.TrimPrefix(string(s.JSONPointer), "/"), "/", ".")
+		}
+		return e
+	}
+	check := validator.New(validator.WithRequiredStructEnabled())
+	check.RegisterTagNameFunc(func(f reflect.StructField) string {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return name
+	})
+	if err := check.Struct(v); err != nil {
+		if fields, ok := errors.AsType[validator.ValidationErrors](err); ok && len(fields) > 0 {
+			return (&Error{Code: CodeInvalid, Message: "breaks the rule " + fields[0].Tag()}).WithField(fields[0].Field()).WithCause(err)
+		}
+		return &Error{Code: CodeInvalid, Message: "not valid", cause: err}
+	}
+	return nil
+}

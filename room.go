@@ -1,0 +1,297 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// Room is a handle of one room of a Server, for host code. It does what
+// clients can do, without middleware and without asking Authorize. All methods
+// are safe for concurrent use; their errors are *Error, or ErrServerClosed.
+type Room struct {
+	srv   *Server
+	id    string
+	peers []string // of a direct room
+}
+
+// ID returns the room's id.
+func (r *Room) ID() string { return r.id }
+
+// use acquires the live room for one operation.
+func (r *Room) use() (*liveRoom, func(), error) {
+	if !ValidRoomID(r.id) {
+		return nil, nil, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
+	}
+	if !r.srv.inUse.enter() {
+		return nil, nil, ErrServerClosed
+	}
+	live := r.srv.acquire(r.id)
+	return live, func() {
+		live.release()
+		r.srv.inUse.leave()
+	}, nil
+}
+
+// Create makes the room with these settings; of info the fields Title, Topic,
+// Avatar, Meta and CreatedBy count, and Kind, which is public where it is
+// empty. A handle from Server.Direct makes the direct room of the two. A room
+// that exists is ErrConflict.
+func (r *Room) Create(ctx context.Context, info RoomInfo) (RoomInfo, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return RoomInfo{}, err
+	}
+	defer done()
+	return live.create(ctx, info, r.peers, "")
+}
+
+func (r *liveRoom) create(ctx context.Context, info RoomInfo, peers []string, trace string) (RoomInfo, error) {
+	info.ID, info.Peers = r.id, peers
+	switch {
+	case len(peers) > 0:
+		info.Kind = RoomDirect
+	case r.id[0] == '~':
+		return RoomInfo{}, (&Error{Code: CodeInvalid, Message: "ids that start with ~ are reserved"}).WithField("room")
+	case info.Kind == "":
+		info.Kind = RoomPublic
+	case info.Kind != RoomPublic:
+		return RoomInfo{}, (&Error{Code: CodeInvalid, Message: "a room that is made by its id is public"}).WithField("kind")
+	}
+	var err error
+	if info.Meta, err = compactMeta(info.Meta, r.srv.opt.Limits.Meta); err != nil {
+		return RoomInfo{}, err
+	}
+	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: trace}, nil)
+	return res.Room, err
+}
+
+// Info returns the room's settings.
+func (r *Room) Info(ctx context.Context) (RoomInfo, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return RoomInfo{}, err
+	}
+	defer done()
+	page, err := live.history(ctx, Query{})
+	page.Room.ID = r.id
+	return page.Room, err
+}
+
+// Update changes settings of the room and returns all of them.
+func (r *Room) Update(ctx context.Context, u RoomUpdate) (RoomInfo, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return RoomInfo{}, err
+	}
+	defer done()
+	return live.update(ctx, u, "")
+}
+
+func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (RoomInfo, error) {
+	var err error
+	if u.Meta, err = compactMeta(u.Meta, r.srv.opt.Limits.Meta); err != nil {
+		return RoomInfo{}, err
+	}
+	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeUpdateRoom, Update: u}, trace: trace}, nil)
+	return res.Room, err
+}
+
+// Remove deletes the room with everything in it. Whoever is in it is told, and
+// is out of it. It needs a Store that is a [RoomRemover], else it is
+// ErrUnsupported.
+func (r *Room) Remove(ctx context.Context) error {
+	live, done, err := r.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return live.remove(ctx)
+}
+
+func (r *liveRoom) remove(ctx context.Context) error {
+	store, ok := capability[RoomRemover](r.srv.opt.Store)
+	if !ok {
+		return &Error{Code: CodeUnsupported, Message: "the store cannot remove rooms"}
+	}
+	err := r.srv.callStore(ctx, func(ctx context.Context) error { return store.RemoveRoom(ctx, r.key) })
+	if err != nil {
+		return err
+	}
+	r.forget()
+	for _, s := range r.srv.users.all() {
+		r.expel(s, CodeNotFound)
+	}
+	return nil
+}
+
+// expel ends a session's subscription because the user may not have it any
+// more, and says so.
+func (r *liveRoom) expel(s *session, code Code) {
+	if sub := s.unlink(r.id); sub != nil {
+		sub.end(s.user(), true)
+		s.send(64, func(b []byte) []byte { return wire.AppendLeft(b, r.id, string(code)) })
+	}
+}
+
+// Send stores a message and gets it on its way to everybody in the room. Of m
+// the fields User, Kind, Content, Nonce, ReplyTo, Thread, Mentions,
+// Attachments and Meta count. User is required. With a Nonce that this user
+// has used in this room before, the first message is returned and nothing is
+// stored.
+//
+// When Send returns nil, the message is in the store. ctx ends the waiting,
+// not the sending: after an error of ErrUnavailable the message may still
+// arrive, and a retry with the same nonce is safe.
+func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return Message{}, err
+	}
+	defer done()
+	if !wire.ValidUserID(m.User) {
+		return Message{}, (&Error{Code: CodeInvalid, Message: "a message needs the id of its user"}).WithField("user")
+	}
+	if m.Kind == "" {
+		m.Kind = KindRegular
+	}
+	w := wire.NewCommand(wire.TypeMessage)
+	w.Room, w.Content, w.HasContent, w.Nonce, w.ReplyTo, w.Thread, w.Mentions = r.id, m.Content, m.Content != "", m.Nonce, m.ReplyTo, m.Thread, m.Mentions
+	if err := live.checkMessage(&w, &m); err != nil {
+		return Message{}, err
+	}
+	res, err := live.commit(ctx, &commit{
+		change: Change{Kind: ChangeCreate, Message: Message{
+			ID: newID(time.Now()), User: m.User, Kind: m.Kind, Content: m.Content, Nonce: m.Nonce, ReplyTo: m.ReplyTo,
+			Thread: m.Thread, Mentions: m.Mentions, Attachments: m.Attachments, Meta: m.Meta,
+		}},
+		author: r.srv.profiles.one(ctx, m.User),
+	}, nil)
+	return res.Message, err
+}
+
+// checkMessage holds what the host sends to the rules for what clients send.
+func (r *liveRoom) checkMessage(w *wire.Command, m *Message) (err error) {
+	if m.Meta, err = compactMeta(m.Meta, r.srv.opt.Limits.Meta); err != nil {
+		return err
+	}
+	w.Meta = m.Meta
+	for _, a := range m.Attachments {
+		w.Attachments = append(w.Attachments, wire.Attachment(a))
+	}
+	if err := w.Check(); err != nil {
+		if e, ok := errors.AsType[*wire.Error](err); ok {
+			return &Error{Code: Code(e.Code), Message: e.Message, Field: e.Field}
+		}
+		return err
+	}
+	return r.srv.opt.Limits.check(m.Content, len(m.Attachments), m.Meta)
+}
+
+// Edit replaces the content of the message with m.ID, and of Mentions,
+// Attachments and Meta those that are not nil.
+func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return Message{}, err
+	}
+	defer done()
+	w := wire.NewCommand(wire.TypeEdit)
+	w.Room, w.ID, w.Content, w.HasContent, w.Mentions = r.id, m.ID, m.Content, true, m.Mentions
+	if err := live.checkMessage(&w, &m); err != nil {
+		return Message{}, err
+	}
+	res, err := live.commit(ctx, &commit{change: Change{Kind: ChangeEdit, Message: Message{
+		ID: m.ID, Content: m.Content, Mentions: m.Mentions, Attachments: m.Attachments, Meta: m.Meta,
+	}}}, nil)
+	return res.Message, err
+}
+
+// Delete empties the message; with hard, of its author too. It keeps its place
+// in the room.
+func (r *Room) Delete(ctx context.Context, id string, hard bool) (Message, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return Message{}, err
+	}
+	defer done()
+	res, err := live.commit(ctx, &commit{change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}}, nil)
+	return res.Message, err
+}
+
+// Message returns the message with the id.
+func (r *Room) Message(ctx context.Context, id string) (Message, error) {
+	page, err := r.History(ctx, Query{ID: id, Limit: 1})
+	if err != nil {
+		return Message{}, err
+	}
+	if len(page.Messages) == 0 {
+		return Message{}, &Error{Code: CodeNotFound, Message: "no such message", Field: "id"}
+	}
+	return page.Messages[0], nil
+}
+
+// History returns messages as q asks, sorted by Seq.
+func (r *Room) History(ctx context.Context, q Query) (Page, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return Page{}, err
+	}
+	defer done()
+	page, err := live.history(ctx, q)
+	page.Room.ID = r.id
+	for i := range page.Messages {
+		page.Messages[i].Room = r.id
+	}
+	return page, err
+}
+
+// Online returns the ids of the users who are in the room on this server,
+// sorted.
+func (r *Room) Online() []string {
+	live := r.srv.peek(r.id)
+	if live == nil {
+		return nil
+	}
+	defer live.release()
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	ids := make([]string, 0, len(live.here.here))
+	for _, p := range live.here.here {
+		ids = append(ids, p.who.ID)
+	}
+	return ids
+}
+
+// Changes follows the room's log from a position: every change after it, each
+// changed thing in its newest state, in rev order, and then what happens, until
+// ctx ends or the loop does. It is the cursor that clients have, for server
+// code. It does not skip: a position that cannot be continued, because the log
+// was trimmed or replaced, ends the loop with ErrReset. The zero Position means
+// from the beginning.
+//
+//	for entry, err := range srv.Room("general").Changes(ctx, position) { ... }
+func (r *Room) Changes(ctx context.Context, from Position) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) { r.follow(ctx, from, yield) }
+}
+
+func compactMeta(raw json.RawMessage, limit int) (json.RawMessage, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	m, err := wire.CompactMeta(raw)
+	if err != nil {
+		if e, ok := errors.AsType[*wire.Error](err); ok {
+			return nil, &Error{Code: Code(e.Code), Message: e.Message, Field: "meta"}
+		}
+		return nil, (&Error{Code: CodeInvalid, Message: "not a JSON object"}).WithField("meta").WithCause(err)
+	}
+	if len(m) > limit {
+		return nil, (&Error{Code: CodeTooLarge, Message: "meta is too large"}).WithField("meta")
+	}
+	return m, nil
+}

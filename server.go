@@ -1,0 +1,191 @@
+package chat
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/transport"
+)
+
+// Server is the chat: an [http.Handler] for clients, and through Room and User
+// the same for host code. Make one per process with New and end it with
+// Shutdown or Close. All methods are safe for concurrent use.
+type Server struct {
+	opt    *Options
+	log    *slog.Logger
+	handle Handler
+	mux    *http.ServeMux
+
+	transport *transport.Transport
+	hub       *hub.Hub
+	pool      pool
+	timers    *timers
+	rooms     roomTable
+	users     directory
+	profiles  profiles
+
+	guests struct { // sessions that have not said who they are
+		mu  sync.Mutex
+		set map[*session]struct{}
+	}
+
+	ids     atomic.Uint64 // of sessions and traces
+	salt    uint64        // makes session ids unguessable
+	count   counters
+	inUse   gate
+	closing atomic.Bool // draining: no new connections
+	ctx     context.Context
+	cancel  context.CancelFunc
+	sweep   *time.Timer
+	closed  chan struct{}
+	once    sync.Once
+}
+
+// New returns a Server. It reports everything that is wrong with the options
+// at once. Nothing listens until the Server is mounted or Serve is called.
+func New(o *Options) (*Server, error) {
+	opt, err := o.settle()
+	if err != nil {
+		return nil, err
+	}
+	l := &opt.Limits
+	tr, err := transport.New(transport.Options{
+		Engine: opt.Engine, MaxMessage: int64(l.MessageBytes),
+		PingInterval: l.Ping, DeadAfter: l.Dead, StallAfter: l.Stall,
+		DeadCode: wire.CloseIdle, StallCode: wire.CloseLagging,
+		Logger: opt.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opt: opt, log: opt.Logger, transport: tr, timers: newTimers(), closed: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.hub = hub.New(hub.Options{
+		Lanes: tr.Loops(), RingFrames: l.RingFrames, RingBytes: l.RingBytes,
+		TotalBytes: l.NodeRingBytes, Fills: l.Backfill, Logger: opt.Logger,
+	})
+	s.rooms.init()
+	s.users.init()
+	s.profiles.dir, s.profiles.lookup = &s.users, opt.Users
+	s.guests.set = make(map[*session]struct{})
+	s.handle = chain(opt.Middleware, s.execute)
+	s.mux = s.routes()
+	var salt [8]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	s.salt = binary.LittleEndian.Uint64(salt[:])
+	s.timers.at(time.Now().Add(ringIdle), (*ringSweep)(s))
+	return s, nil
+}
+
+// ringIdle is how long an idle room keeps its encoded frames.
+const ringIdle = time.Minute
+
+// ringSweep drops the frames of idle rooms, over and over.
+type ringSweep Server
+
+func (rs *ringSweep) ring(now time.Time) {
+	s := (*Server)(rs)
+	s.hub.Trim(ringIdle)
+	s.timers.at(now.Add(ringIdle/2), rs)
+}
+
+// ServeHTTP serves the WebSocket at /ws and REST beside it; mount it with
+// [http.StripPrefix] so that it sees those paths.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Serve accepts WebSocket connections on a listener of its own, without
+// net/http: the upgrade is read where it lies, so that a connection costs
+// least. It serves only paths that end in /ws. Authenticate gets a request
+// with method, path, Host, RemoteAddr and the headers Authorization, Cookie
+// and Origin. Serve blocks until the listener fails or the server shuts down,
+// when it returns ErrServerClosed; it closes the listener.
+func (s *Server) Serve(ln net.Listener) error {
+	if s.closing.Load() {
+		_ = ln.Close()
+		return ErrServerClosed
+	}
+	err := s.transport.Serve(ln, s.accept)
+	if s.closing.Load() {
+		return ErrServerClosed
+	}
+	return err
+}
+
+// Room returns a handle of the room, whether it exists or not. It is cheap and
+// need not be kept.
+func (s *Server) Room(id string) *Room { return &Room{srv: s, id: id} }
+
+// Direct returns a handle of the direct room of two users, whether it exists
+// or not.
+func (s *Server) Direct(a, b string) *Room {
+	if b < a {
+		a, b = b, a
+	}
+	return &Room{srv: s, id: DirectID(a, b), peers: []string{a, b}}
+}
+
+// Stats is what a Server is doing.
+type Stats struct {
+	Connections int   // WebSocket connections now
+	Users       int   // users with a session now
+	Rooms       int   // rooms that somebody is in now
+	Commands    int64 // taken up since the start
+	Failed      int64 // of those, answered with an error
+	Delivered   int64 // changes given to connections
+	Refused     int64 // writes that took less than was offered
+	Writes      int64 // writes for changes and signals
+	Backfills   int64 // pages read for cursors that lag
+	Resets      int64 // cursors that had to start over
+	RingBytes   int64 // encoded frames held ready now
+	BytesIn     int64
+	BytesOut    int64
+}
+
+type counters struct{ commands, failed atomic.Int64 }
+
+// Stats returns counters since the start and sizes now.
+func (s *Server) Stats() Stats {
+	t, h := s.transport.Stats(), s.hub.Stats()
+	return Stats{
+		Connections: int(t.Connections), Users: s.users.size(), Rooms: s.rooms.size(),
+		Commands: s.count.commands.Load(), Failed: s.count.failed.Load(),
+		Delivered: h.Delivered, Refused: h.Refused, Writes: h.Writes,
+		Backfills: h.Fills, Resets: h.Resets, RingBytes: h.RingBytes,
+		BytesIn: int64(t.BytesIn), BytesOut: int64(t.BytesOut),
+	}
+}
+
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// name turns a number into an id that says nothing of the numbers before it.
+func (s *Server) name(prefix string, n uint64) string {
+	// A bijection of the number (splitmix64), so that no two ids are equal.
+	z := n + s.salt
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	z ^= z >> 31
+	var raw [8]byte
+	binary.BigEndian.PutUint64(raw[:], z)
+	b := make([]byte, 0, len(prefix)+13)
+	return string(idEncoding.AppendEncode(append(b, prefix...), raw[:]))
+}
+
+// newID returns an id for a message.
+func newID(at time.Time) string {
+	return ulid.MustNew(ulid.Timestamp(at), rand.Reader).String()
+}
+
+// now is the time as it is stored: UTC, in whole milliseconds.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

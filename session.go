@@ -1,0 +1,331 @@
+package chat
+
+import (
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/transport"
+)
+
+// session is one connection of one user. It is the only thing that knows both
+// the transport, whose events it handles, and the hub, whose sink it is.
+type session struct {
+	srv  *Server
+	conn *transport.Conn
+	id   uint64
+	ip   netip.Addr
+
+	sibling *session // the next session of the same user; guarded by the directory
+
+	mu      sync.Mutex
+	who     *User // nil until authenticated; replaced as a whole, never changed
+	inbox   *inbox
+	subs    *subscription // linked by next
+	nsubs   int32
+	settled bool // something else than auth has been asked for: the user is fixed
+	ended   bool // the connection is gone, or is about to be
+}
+
+// subscription is a session's cursor into a room.
+type subscription struct {
+	hub.Sub
+	room *liveRoom // holds a reference and counts as a listener
+	next *subscription
+}
+
+// inbox holds the commands that have come in and are not under way yet.
+type inbox struct {
+	queue   [][]byte // payloads; nil: one that was too large
+	bytes   int
+	active  int  // commands under way
+	running bool // somebody has the turn
+	paused  bool // the connection is not read from
+	waiting bool // for output to go out before the next command
+}
+
+// inboxBytes bounds the commands that wait, beside one of any size.
+const inboxBytes = 64 << 10
+
+// replyBytes is how much output may wait before the next command is taken up.
+const replyBytes = 64 << 10
+
+var (
+	_ transport.Handler = (*session)(nil)
+	_ hub.Sink          = (*session)(nil)
+)
+
+// Write offers log frames to the connection; see hub.Sink.
+func (s *session) Write(joined []byte, frames [][]byte) int {
+	return s.conn.WriteFrames(joined, frames)
+}
+
+// Lane tells who writes to the session; see hub.Sink.
+func (s *session) Lane() int { return s.conn.Loop() }
+
+// Message queues a command; see transport.Handler.
+func (s *session) Message(c *transport.Conn, payload []byte, binary bool) {
+	if binary {
+		c.Close(1003, "text frames only")
+		return
+	}
+	s.enqueue(append(make([]byte, 0, len(payload)), payload...))
+}
+
+// TooLarge queues the answer to a frame that was thrown away; see
+// transport.Handler.
+func (s *session) TooLarge(*transport.Conn, int64) { s.enqueue(nil) }
+
+func (s *session) enqueue(payload []byte) {
+	s.mu.Lock()
+	if s.inbox == nil {
+		s.inbox = &inbox{}
+	}
+	in := s.inbox
+	in.queue = append(in.queue, payload)
+	in.bytes += len(payload)
+	if !in.paused && (len(in.queue) >= s.srv.opt.Limits.Outstanding || in.bytes >= inboxBytes) {
+		in.paused = true
+		s.conn.Pause()
+	}
+	start := s.claim()
+	s.mu.Unlock()
+	if start {
+		s.srv.pool.run(s)
+	}
+}
+
+// claim takes the turn if it is free and there is something to do. The lock is
+// held.
+func (s *session) claim() bool {
+	in := s.inbox
+	if in == nil || in.running || in.waiting || len(in.queue) == 0 || in.active >= s.srv.opt.Limits.Outstanding {
+		return false
+	}
+	in.running = true
+	return true
+}
+
+// work takes up the session's commands one by one; it has the turn. A command
+// gives the turn away when it has entered its room's queue, and from then on
+// the next may be worked on beside it.
+func (s *session) work() {
+	for {
+		payload, ok := s.take()
+		if !ok {
+			return
+		}
+		c := newCall(s)
+		s.handle(c, payload)
+		if !s.finish(c) {
+			return
+		}
+	}
+}
+
+// take returns the next command. Where there is none, it gives the turn away.
+func (s *session) take() ([]byte, bool) {
+	full := s.conn.Buffered() > replyBytes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.inbox
+	if s.ended {
+		in.queue, in.bytes = nil, 0
+	}
+	if full && s.conn.Buffered() > replyBytes {
+		// The client does not read its answers: no more of them until it does.
+		// Writable goes on from here.
+		in.waiting = true
+	}
+	if len(in.queue) == 0 || in.waiting || in.active >= s.srv.opt.Limits.Outstanding {
+		in.running = false
+		s.tidy()
+		return nil, false
+	}
+	payload := in.queue[0]
+	in.queue[0] = nil
+	in.queue = in.queue[1:]
+	in.bytes -= len(payload)
+	in.active++
+	if in.paused && len(in.queue) < s.srv.opt.Limits.Outstanding/2 && in.bytes < inboxBytes/2 {
+		in.paused = false
+		s.conn.Resume()
+	}
+	return payload, true
+}
+
+// finish counts a command as done and reports whether the caller has the turn.
+func (s *session) finish(c *call) bool {
+	passed := c.passed
+	c.free()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inbox.active--
+	if !passed {
+		return true
+	}
+	if s.claim() {
+		return true
+	}
+	s.tidy()
+	return false
+}
+
+// pass gives the turn to the session's next command, once.
+func (s *session) pass(c *call) {
+	if c.passed {
+		return
+	}
+	c.passed = true
+	s.mu.Lock()
+	s.inbox.running = false
+	start := s.claim()
+	s.mu.Unlock()
+	if start {
+		s.srv.pool.run(s)
+	}
+}
+
+// tidy lets go of the inbox of a session that has nothing to do, so that an
+// idle one does not pay for it. The lock is held.
+func (s *session) tidy() {
+	if in := s.inbox; in != nil && !in.running && !in.paused && !in.waiting && in.active == 0 && len(in.queue) == 0 {
+		s.inbox = nil
+	}
+}
+
+// Writable goes on with what had to wait for the client to read; see
+// transport.Handler.
+func (s *session) Writable(*transport.Conn) {
+	s.mu.Lock()
+	if s.inbox != nil {
+		s.inbox.waiting = false
+	}
+	start := s.claim()
+	for sub := s.subs; sub != nil; sub = sub.next {
+		sub.Wake()
+	}
+	s.mu.Unlock()
+	if start {
+		s.srv.pool.run(s)
+	}
+}
+
+// Closed ends the session; see transport.Handler. What that takes may wait for
+// locks, so it is not done on the event loop.
+func (s *session) Closed(*transport.Conn, uint16, error) {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.srv.pool.run((*farewell)(s))
+}
+
+// farewell takes a session that has ended out of everything.
+type farewell session
+
+func (f *farewell) work() {
+	s := (*session)(f)
+	s.mu.Lock()
+	who, subs := s.who, s.subs
+	s.subs, s.nsubs = nil, 0
+	s.mu.Unlock()
+	for sub := subs; sub != nil; {
+		next := sub.next
+		sub.end(who, false)
+		sub = next
+	}
+	s.srv.remove(s, who)
+}
+
+// end detaches a subscription. said tells that the user meant to leave.
+func (sub *subscription) end(who *User, said bool) {
+	r := sub.room
+	sub.Detach()
+	r.listeners.Add(-1)
+	r.typed(who, false)
+	r.depart(who, said)
+	r.release()
+}
+
+// unlink takes the session's subscription to a room off its list and returns
+// it, or nil.
+func (s *session) unlink(room string) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := &s.subs; *p != nil; p = &(*p).next {
+		if sub := *p; sub.room.id == room {
+			*p = sub.next
+			sub.next = nil
+			s.nsubs--
+			return sub
+		}
+	}
+	return nil
+}
+
+// joined reports whether the session follows the room.
+func (s *session) joined(room string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := s.subs; sub != nil; sub = sub.next {
+		if sub.room.id == room {
+			return true
+		}
+	}
+	return false
+}
+
+// user returns who the session is, nil while that is not known.
+func (s *session) user() *User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.who
+}
+
+// send sends a reply, which is made by encode.
+func (s *session) send(size int, encode func(b []byte) []byte) {
+	s.conn.Send(wire.Seal(encode(wire.NewFrame(size))))
+}
+
+// ring closes the session if it still is nobody or its token has expired.
+func (s *session) ring(now time.Time) {
+	s.mu.Lock()
+	who, ended := s.who, s.ended
+	s.mu.Unlock()
+	switch {
+	case ended:
+	case who == nil:
+		s.conn.Close(wire.CloseIdle, "no auth in time")
+	case who.Expires.IsZero():
+	case !who.Expires.After(now):
+		s.conn.Close(wire.CloseExpired, "token expired")
+	default:
+		s.watchExpiry(who, now)
+	}
+}
+
+// watchExpiry has ring called when the user's token expires. It looks in every
+// minute, so that a session that has ended is not held on to for as long as a
+// token can last.
+func (s *session) watchExpiry(who *User, now time.Time) {
+	if who.Expires.IsZero() {
+		return
+	}
+	at := who.Expires
+	if soon := now.Add(time.Minute); at.After(soon) {
+		at = soon
+	}
+	s.srv.timers.at(at, s)
+}
+
+// request is the minimal request that an auth frame is turned into: never the
+// one of the upgrade, which is long gone.
+func (s *session) request(token string) *http.Request {
+	r := minimalRequest("/ws", "")
+	r.RemoteAddr = netip.AddrPortFrom(s.ip, 0).String()
+	r.Header.Set("Authorization", "Bearer "+token)
+	return r
+}

@@ -1,0 +1,67 @@
+package chat
+
+import (
+	"context"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// UserSessions is a handle of one user's connections to this server.
+type UserSessions struct {
+	srv *Server
+	id  string
+}
+
+// User returns a handle of the user's connections to this server, whether
+// there are any or not.
+func (s *Server) User(id string) *UserSessions { return &UserSessions{srv: s, id: id} }
+
+// Online reports whether the user has a session.
+func (u *UserSessions) Online() bool { return u.srv.users.who(u.id) != nil }
+
+// Sessions returns the ids of the user's sessions.
+func (u *UserSessions) Sessions() []string {
+	var ids []string
+	for _, s := range u.srv.users.sessions(u.id) {
+		ids = append(ids, s.name())
+	}
+	return ids
+}
+
+// Disconnect closes the user's sessions and tells them to stay away, with a
+// reason of at most 123 bytes. It returns how many there were, without waiting
+// for the clients to go.
+func (u *UserSessions) Disconnect(reason string) int {
+	list := u.srv.users.sessions(u.id)
+	for _, s := range list {
+		s.conn.Close(wire.CloseBanned, reason)
+	}
+	return len(list)
+}
+
+// Revoke looks again whether the user may read the room and, where not, ends
+// the user's subscriptions to it: when Revoke has returned, no frame of the
+// room is begun to them. It is for permissions that only the host knows of,
+// right after they have ended.
+func (s *Server) Revoke(ctx context.Context, user, room string) error {
+	if !s.inUse.enter() {
+		return ErrServerClosed
+	}
+	defer s.inUse.leave()
+	r := s.peek(room)
+	if r == nil {
+		return nil // nobody is in it
+	}
+	defer r.release()
+	info, err := r.settings(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sess := range s.users.sessions(user) {
+		who := sess.user()
+		if who != nil && s.may(ctx, *who, ActionRead, info) != nil {
+			r.expel(sess, CodeForbidden)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package chat
+
+import (
+	"context"
+	"time"
+)
+
+// Store is where the logs of rooms live. It is the truth; everything that a
+// Server holds beside it may be lost at any time.
+//
+// A room is a log: every change in it takes the next rev. The room argument is
+// one opaque key of printable ASCII, at most 256 bytes; a Store must not read
+// anything into it. All methods may be called concurrently, obey ctx, and
+// return no type or error of the driver below: failures of the backend are
+// [ErrUnavailable], or [ErrUnknown] where a write may have happened.
+//
+// The package storage/storagetest proves an implementation. Further powers are
+// small optional interfaces: [RoomLister], [RoomRemover], [EpochStarter]. A
+// wrapper shows those of the store below by a method Unwrap() Store.
+type Store interface {
+	// Append applies changes to the room's newest state, atomically and in
+	// order, and answers each by itself: one that fails takes no position and
+	// does not harm its neighbours.
+	//
+	// An error of the call means that nothing was written, or, where it
+	// matches ErrUnknown, that nobody knows. Once Append has returned nil the
+	// changes are durable to the degree that the backend documents.
+	//
+	// known is the highest position that this server has itself seen of the
+	// room, zero if none. A store whose head has the same epoch and a lower
+	// rev has been rolled back and starts a new epoch before it writes.
+	Append(ctx context.Context, room string, known Position, changes []Change) ([]Result, error)
+
+	// Changes returns what has changed after rev after, each changed thing
+	// once, in its newest state, in rev order: one snapshot, complete for
+	// (after, page.Through]. It holds at most limit entries; page.More says
+	// that Through is below the head. An after at or beyond the head gives an
+	// empty page. A room that does not exist is ErrNotFound.
+	Changes(ctx context.Context, room string, after int64, limit int) (Page, error)
+
+	// History returns messages sorted by seq, as q asks. A room that does not
+	// exist is ErrNotFound.
+	History(ctx context.Context, room string, q Query) (Page, error)
+
+	// Head returns the end of the room's log. A room that does not exist is
+	// ErrNotFound.
+	Head(ctx context.Context, room string) (Position, error)
+}
+
+// Position is a place in a room's log.
+type Position struct {
+	Epoch string // id of the log; positions of different epochs do not compare
+	Rev   int64
+	Seq   int64 // the highest seq handed out up to there
+}
+
+// ChangeKind says what a Change intends.
+type ChangeKind uint8
+
+// The kinds of changes.
+const (
+	// ChangeCreateRoom makes the room with Change.Room as its settings. On a
+	// room that exists it fails with ErrConflict, and Result.Room is what is
+	// there. It is the only change that a room that does not exist takes; all
+	// others fail with ErrNotFound.
+	ChangeCreateRoom ChangeKind = iota + 1
+	// ChangeUpdateRoom sets those settings that Change.Update names.
+	ChangeUpdateRoom
+	// ChangeCreate adds Change.Message, whose ID, User, Kind, Content, Nonce,
+	// ReplyTo, Thread, Mentions, Attachments and Meta are set. Where User and
+	// Nonce name a message of this room that has been stored within the nonce's
+	// lifetime, nothing is written and Result.Duplicate is set.
+	ChangeCreate
+	// ChangeEdit replaces the content of the message Change.Message.ID, and of
+	// Mentions, Attachments and Meta those that are not nil. A deleted message
+	// is ErrNotFound.
+	ChangeEdit
+	// ChangeDelete empties the message Change.Message.ID of everything but
+	// its id, seq, user, kind, nonce and times; with Change.Hard of user and
+	// nonce too (a retry with that nonce still finds it).
+	ChangeDelete
+)
+
+// Change is an intention, applied to the newest state, so that two servers
+// cannot lose each other's updates.
+type Change struct {
+	Kind    ChangeKind
+	At      time.Time // becomes CreatedAt, EditedAt or DeletedAt, in UTC and whole milliseconds
+	Message Message
+	Hard    bool
+	Room    RoomInfo
+	Update  RoomUpdate
+}
+
+// Result answers one Change.
+type Result struct {
+	// Err is the failure of this change alone, an *Error.
+	Err error
+	// Duplicate: the nonce is known. Message is the stored one in its newest
+	// state.
+	Duplicate bool
+	// Unchanged: the change asked for what is already so and took no rev.
+	Unchanged bool
+	// Position holds the log's epoch and the rev and head seq after this
+	// change (with Duplicate or Unchanged: the head as it is).
+	Position Position
+	// Message is the new state of the message, for message changes.
+	Message Message
+	// Room is the new state of the room, for room changes.
+	Room RoomInfo
+}
+
+// Query says which messages History returns. At most one of Before, After,
+// Around, ID and Nonce is set; with none, the newest.
+type Query struct {
+	Limit  int   // at most so many messages; 0: none, just Page.Room and Page.Head
+	Before int64 // those with seq < Before, the nearest
+	After  int64 // those with seq > After, the nearest; to begin at the start use Around: 1
+	Around int64 // half before, half from seq Around on
+
+	ID string // the one message with this id, or none
+
+	// User and Nonce ask for the one message that this user sent with this
+	// nonce, or none.
+	User  string
+	Nonce string
+}
+
+// Page is a consistent snapshot of part of a room.
+type Page struct {
+	Head Position // the end of the log when the snapshot was taken
+	Room RoomInfo // the room's settings then
+
+	// Entries is what Changes found, in rev order.
+	Entries []Entry
+	// Through is how far Changes looked: cursors advance to it, not to the
+	// last entry's rev.
+	Through int64
+	// Floor is the highest FirstRev among messages that retention has
+	// trimmed, 0 if none was: a position below it cannot be continued.
+	Floor int64
+
+	// Messages is what History found, sorted by seq.
+	Messages []Message
+	// More: there is more in the direction that was asked for.
+	More bool
+}
+
+// Entry is one changed thing in its newest state: a message or the room's
+// settings. Exactly one of the pointers is set.
+type Entry struct {
+	Rev     int64
+	Message *Message
+	Room    *RoomInfo
+}
+
+// RoomLister is a Store that can enumerate its rooms.
+type RoomLister interface {
+	// ListRooms returns rooms whose key has the prefix and sorts after after,
+	// by key in byte order, at most limit, and whether there are more.
+	ListRooms(ctx context.Context, prefix, after string, limit int) (rooms []RoomSummary, more bool, err error)
+}
+
+// RoomSummary is one room in a list.
+type RoomSummary struct {
+	Key         string
+	Room        RoomInfo
+	Head        Position
+	LastMessage *Message // nil: none, or deleted
+}
+
+// RoomRemover is a Store that can remove a room with all that is in it. The
+// room does not exist afterwards; created again, it has another epoch.
+type RoomRemover interface {
+	RemoveRoom(ctx context.Context, room string) error
+}
+
+// EpochStarter is a Store that can be told to start a new epoch of a room:
+// what is stored stays, positions stop being comparable, clients start over.
+type EpochStarter interface {
+	NewEpoch(ctx context.Context, room string) (Position, error)
+}
+
+// capability finds an optional interface of a store or of one that it wraps.
+func capability[T any](s Store) (T, bool) {
+	for s != nil {
+		if t, ok := s.(T); ok {
+			return t, true
+		}
+		u, ok := s.(interface{ Unwrap() Store })
+		if !ok {
+			break
+		}
+		s = u.Unwrap()
+	}
+	var zero T
+	return zero, false
+}

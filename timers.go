@@ -1,0 +1,98 @@
+package chat
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// timers calls back at a time, all from one goroutine, at 24 bytes each: a
+// runtime timer per session would cost more than the session.
+type timers struct {
+	mu      sync.Mutex
+	heap    alarms
+	wake    chan struct{}
+	stopped chan struct{}
+	done    chan struct{}
+}
+
+// ringer is told that its time has come. It must not block.
+type ringer interface{ ring(now time.Time) }
+
+type alarm struct {
+	at int64 // Unix milliseconds
+	do ringer
+}
+
+func newTimers() *timers {
+	t := &timers{wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{})}
+	go t.run()
+	return t
+}
+
+// at has r told at the time, or soon if that is past.
+func (t *timers) at(when time.Time, r ringer) {
+	a := alarm{when.UnixMilli() + 1, r} // not a moment early
+	t.mu.Lock()
+	heap.Push(&t.heap, a)
+	first := t.heap[0] == a
+	t.mu.Unlock()
+	if first {
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (t *timers) run() {
+	defer close(t.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		var due []ringer
+		wait := time.Hour
+		t.mu.Lock()
+		for len(t.heap) > 0 {
+			if ms := t.heap[0].at; ms > now.UnixMilli() {
+				wait = time.UnixMilli(ms).Sub(now)
+				break
+			}
+			due = append(due, heap.Pop(&t.heap).(alarm).do)
+		}
+		t.mu.Unlock()
+		for _, r := range due {
+			r.ring(now)
+		}
+		if len(due) > 0 {
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-t.wake:
+		case <-t.stopped:
+			return
+		}
+	}
+}
+
+func (t *timers) stop() {
+	close(t.stopped)
+	<-t.done
+}
+
+type alarms []alarm
+
+func (a alarms) Len() int           { return len(a) }
+func (a alarms) Less(i, j int) bool { return a[i].at < a[j].at }
+func (a alarms) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *alarms) Push(x any)        { *a = append(*a, x.(alarm)) }
+func (a *alarms) Pop() any {
+	n := len(*a) - 1
+	x := (*a)[n]
+	(*a)[n] = alarm{}
+	*a = (*a)[:n]
+	return x
+}

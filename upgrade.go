@@ -1,0 +1,199 @@
+package chat
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/transport"
+)
+
+// upgrade makes a WebSocket session of a request.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
+	u, open, err := s.accept(r)
+	if err == nil {
+		err = s.transport.Upgrade(w, r, u, open) // answers its own errors
+		if err != nil {
+			s.log.Warn("chat: not upgraded", "path", r.URL.Path, "error", err)
+		}
+		return
+	}
+	h := err.(*transport.HandshakeError)
+	for k, v := range h.Header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(h.Status)
+	_, _ = w.Write(h.Body)
+}
+
+// accept decides about an upgrade before anything is upgraded. Its errors are
+// *transport.HandshakeError.
+func (s *Server) accept(r *http.Request) (transport.Upgrade, func(*transport.Conn) transport.Handler, error) {
+	u := transport.Upgrade{Protocols: []string{wire.Subprotocol}}
+	if s.closing.Load() {
+		return u, nil, handshakeError(&Error{Code: CodeUnavailable, Message: "the server is shutting down", RetryAfter: time.Second})
+	}
+	if !strings.HasSuffix(r.URL.Path, "/ws") {
+		return u, nil, handshakeError(&Error{Code: CodeNotFound, Message: "no WebSocket at " + clip(r.URL.Path) + ": it is at /ws under the mount"})
+	}
+	if err := s.checkOrigin(r); err != nil {
+		return u, nil, handshakeError(err)
+	}
+	c := newCall(nil)
+	defer c.free()
+	ip := s.clientIP(r)
+	c.cmd.Type, c.cmd.RemoteIP = CmdConnect, ip
+	if err := s.dispatch(r.Context(), c); err != nil {
+		return u, nil, handshakeError(err)
+	}
+	who, err := s.identify(r, ip)
+	if err != nil {
+		return u, nil, handshakeError(err)
+	}
+	return u, func(conn *transport.Conn) transport.Handler { return s.openSession(conn, ip, who) }, nil
+}
+
+// identify asks the host who sent a request. Nil without an error means that
+// the request carries nothing to tell by, and that the first frame has to.
+func (s *Server) identify(r *http.Request, ip netip.Addr) (*User, error) {
+	c := newCall(nil)
+	defer c.free()
+	if name := s.opt.QueryToken; name != "" && r.Header.Get("Authorization") == "" {
+		if token := r.URL.Query().Get(name); token != "" {
+			r = r.Clone(r.Context())
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
+	c.cmd.Type, c.cmd.RemoteIP, c.request = CmdAuth, ip, r
+	err := s.dispatch(r.Context(), c)
+	if err != nil {
+		if errors.Is(err, ErrUnauthenticated) && r.Header.Get("Authorization") == "" {
+			return nil, nil
+		}
+		return nil, err
+	}
+	who := c.cmd.User
+	return &who, nil
+}
+
+// openSession makes the session of a connection that has been upgraded.
+func (s *Server) openSession(conn *transport.Conn, ip netip.Addr, who *User) transport.Handler {
+	sess := &session{srv: s, conn: conn, ip: ip, id: s.ids.Add(1)}
+	s.guests.mu.Lock()
+	s.guests.set[sess] = struct{}{}
+	s.guests.mu.Unlock()
+	if who == nil {
+		s.timers.at(time.Now().Add(s.opt.Limits.AuthTimeout), sess)
+		return sess
+	}
+	_ = sess.adopt(who) // nobody was there before
+	sess.welcome("")
+	return sess
+}
+
+// handshakeError is the answer to a request that is not upgraded.
+func handshakeError(err error) *transport.HandshakeError {
+	e := asError(err)
+	h := http.Header{"Content-Type": {"application/json"}}
+	setRetryAfter(h, e)
+	return &transport.HandshakeError{
+		Status: status(e.Code), Reason: e.Message, Header: h,
+		Body: wire.AppendErrorObject(nil, &wire.Error{Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.RetryAfter.Milliseconds()}),
+	}
+}
+
+// checkOrigin lets browsers in from the server's own host and from
+// Options.Origins. Whoever is not a browser sends no Origin.
+func (s *Server) checkOrigin(r *http.Request) error {
+	origins := r.Header["Origin"]
+	if len(origins) == 0 {
+		return nil
+	}
+	if len(origins) == 1 && s.originAllowed(origins[0], r.Host) {
+		return nil
+	}
+	s.log.Warn("chat: origin refused", "origin", clip(origins[0]), "host", clip(r.Host), "option", "Options.Origins")
+	return &Error{Code: CodeForbidden, Message: "origin " + clip(origins[0]) + " is not allowed; see Options.Origins"}
+}
+
+func (s *Server) originAllowed(origin, host string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return len(s.opt.Origins) == 1 && s.opt.Origins[0] == "*" // "null"
+	}
+	if strings.EqualFold(u.Host, host) || isLoopback(u.Host) && isLoopback(host) {
+		return true
+	}
+	for _, o := range s.opt.Origins {
+		if o == "*" || strings.EqualFold(o, origin) {
+			return true
+		}
+		// https://*.example.com covers every host below, not example.com.
+		if scheme, rest, ok := strings.Cut(o, "://*."); ok && strings.EqualFold(u.Scheme, scheme) {
+			if h := strings.ToLower(u.Host); strings.HasSuffix(h, "."+strings.ToLower(rest)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isLoopback tells development on one machine, where the page often comes from
+// another port than the chat.
+func isLoopback(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.IsLoopback()
+}
+
+// clientIP is the address of who sent the request: the peer's, or, where that
+// is a trusted proxy, the last one in X-Forwarded-For that is none.
+func (s *Server) clientIP(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	ip := ap.Addr().Unmap()
+	if !s.trusted(ip) {
+		return ip
+	}
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return ip
+		}
+		if ip = hop.Unmap(); !s.trusted(ip) {
+			return ip
+		}
+	}
+	return ip
+}
+
+func (s *Server) trusted(ip netip.Addr) bool {
+	for _, p := range s.opt.TrustedProxies {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// clip shortens what comes from outside for messages and logs.
+func clip(s string) string {
+	if len(s) > 100 {
+		return s[:100] + "…"
+	}
+	return s
+}
