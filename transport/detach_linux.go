@@ -1,0 +1,76 @@
+package transport
+
+import (
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// adopt moves the socket of conn out of Go's poller and into c. It fails for
+// connections that do not have one of their own: only the two concrete types are
+// taken, since a type that embeds one may read or close in its own way.
+func (t *Transport) adopt(c *Conn, conn net.Conn) bool {
+	if t.opts.Engine == EngineGoroutine {
+		return false
+	}
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return false
+	}
+	if _, err := t.loopAt(c.loop); err != nil {
+		t.log.Warn("transport: no event loop, using a goroutine", "error", err)
+		return false
+	}
+	fd, err := dup(conn.(syscall.Conn))
+	if err != nil {
+		return false // out of descriptors, most likely: one is enough for the other engine
+	}
+	// The duplicate keeps the socket; without the original the runtime knows nothing
+	// of it any more.
+	_ = conn.Close()
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0)
+	boundOutput(fd)
+	c.fd = int32(fd)
+	return true
+}
+
+// dup returns a duplicate of a socket's descriptor. It is as non-blocking as the
+// original, whose open file it shares.
+func dup(sc syscall.Conn) (fd int, err error) {
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := rc.Control(func(s uintptr) {
+		fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 3)
+	})
+	if cerr != nil {
+		return -1, cerr
+	}
+	return fd, err
+}
+
+// boundOutput keeps the kernel from hiding a slow reader behind megabytes.
+func boundOutput(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, joinBytes)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, joinBytes)
+}
+
+// run hands an adopted connection to the host and to its loop.
+func (t *Transport) run(c *Conn, pre []byte, open func(*Conn) Handler) {
+	if !t.handOut(c, open) {
+		c.mu.Lock()
+		fd := int(c.fd)
+		c.fd = -1
+		c.set(isClosed)
+		c.mu.Unlock()
+		_ = unix.Close(fd)
+		t.leave()
+		return
+	}
+	c.mu.Lock()
+	c.post(opAdd, pre)
+	c.mu.Unlock()
+}

@@ -1,0 +1,324 @@
+package transport
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// maxControls is how many control frames a peer may send within a second.
+const maxControls = 1000
+
+// inputSize stands for the struct itself in the account of partial bytes.
+const inputSize = 160
+
+// input is what a connection keeps of a message that has not come in whole. It is
+// made when a read ends inside a message and dropped with the message's last byte.
+type input struct {
+	head  [maxHeader]byte // of a header that is incomplete
+	nhead uint8
+
+	inFrame bool      // a frame's payload is coming in
+	frame   ws.Header // that frame
+	got     int64     // payload bytes of it that have come
+	control []byte    // its payload, if it is a control frame
+
+	op    ws.OpCode // of the message; 0 while none has begun
+	skip  bool      // it is too large and thrown away
+	size  int64     // payload bytes its frames have declared so far
+	count int       // its frames
+	buf   []byte    // its payload, unmasked
+
+	rest  []byte // bytes behind a message during which reading was paused
+	since uint32 // tick at which it began
+	held  int64  // what the account of partial bytes knows of it
+}
+
+// feed parses bytes that came in and hands on the messages that they complete. It
+// changes p. It returns what is left when reading gets paused.
+func (c *Conn) feed(p []byte) (rest []byte) {
+	for len(p) > 0 {
+		if c.is(isPaused | isDeaf | isAborted | isClosed) {
+			if c.is(isDeaf | isAborted | isClosed) {
+				return nil
+			}
+			return p
+		}
+		if c.in != nil && c.in.inFrame {
+			p = c.feedPayload(c.in, p)
+			continue
+		}
+		h, n, minimal := c.feedHeader(p)
+		p = p[n:]
+		if h.Length == incomplete {
+			return nil
+		}
+		if bad := c.check(&h, minimal); bad != nil {
+			c.fail(bad.Code, bad.Reason, bad)
+			return nil
+		}
+		if h.Length <= int64(len(p)) {
+			payload := p[:h.Length]
+			p = p[h.Length:]
+			ws.Cipher(payload, h.Mask, 0)
+			c.frame(h, payload)
+			continue
+		}
+		in := c.partial()
+		in.inFrame, in.frame, in.got = true, h, 0
+		if !h.OpCode.IsControl() {
+			in.begin(h, c.t.opts.MaxMessage)
+		}
+	}
+	return nil
+}
+
+// incomplete is the Length of a header that has not come in whole. No header that
+// has can carry it: a negative length is tooLong.
+const (
+	incomplete = -1
+	tooLong    = -2
+)
+
+// feedHeader reads a header from what is kept and p, and tells how much of p it took.
+func (c *Conn) feedHeader(p []byte) (h ws.Header, n int, minimal bool) {
+	in := c.in
+	if in == nil || in.nhead == 0 {
+		if h, n, minimal = parseHeader(p); n == 0 {
+			in = c.partial()
+			in.nhead = uint8(copy(in.head[:], p))
+			h.Length = incomplete
+			return h, len(p), true
+		}
+	} else {
+		had := int(in.nhead)
+		all := had + copy(in.head[had:], p)
+		if h, n, minimal = parseHeader(in.head[:all]); n == 0 {
+			in.nhead = uint8(all)
+			h.Length = incomplete
+			return h, len(p), true
+		}
+		in.nhead = 0
+		n -= had
+		if !in.inMessage() {
+			c.dropInput()
+		}
+	}
+	if h.Length < 0 {
+		h.Length = tooLong
+	}
+	return h, n, minimal
+}
+
+func (in *input) inMessage() bool { return in.op != 0 }
+
+// idle tells that nothing is kept.
+func (in *input) idle() bool {
+	return in.nhead == 0 && !in.inFrame && !in.inMessage() && in.rest == nil
+}
+
+// partial returns the connection's input, which begins now if there is none.
+func (c *Conn) partial() *input {
+	if c.in == nil {
+		c.in = &input{since: c.t.ticks()}
+	}
+	return c.in
+}
+
+// check applies RFC 6455, section 5, and the limits to a header.
+func (c *Conn) check(h *ws.Header, minimal bool) *ProtocolError {
+	state := ws.StateServerSide
+	var size int64
+	count := 0
+	if c.in != nil && c.in.inMessage() {
+		state = state.Set(ws.StateFragmented)
+		size, count = c.in.size, c.in.count
+	}
+	if err := ws.CheckHeader(*h, state); err != nil {
+		return &ProtocolError{codeProtocol, err.Error()}
+	}
+	if h.OpCode.IsControl() {
+		if c.floods++; c.floods > maxControls {
+			return &ProtocolError{codePolicy, "too many control frames"}
+		}
+	} else {
+		most := max(c.t.opts.MaxMessage, c.t.opts.SkipMessage)
+		if h.Length == tooLong || h.Length > most-size {
+			return &ProtocolError{codeTooBig, "message is too large"}
+		}
+		if count >= c.t.opts.MaxFragments {
+			return &ProtocolError{codeTooBig, "message has too many fragments"}
+		}
+	}
+	// Section 5.2: "the minimal number of bytes MUST be used to encode the length".
+	if !minimal {
+		return &ProtocolError{codeProtocol, "length is not in its shortest form"}
+	}
+	return nil
+}
+
+// feedPayload takes what p has of the payload of the frame that is coming in.
+func (c *Conn) feedPayload(in *input, p []byte) (rest []byte) {
+	h := in.frame
+	n := min(int64(len(p)), h.Length-in.got)
+	piece := p[:n]
+	ws.Cipher(piece, h.Mask, int(in.got&3))
+	in.got += n
+	in.inFrame = in.got < h.Length
+	if !h.OpCode.IsControl() {
+		in.add(piece)
+		if !in.inFrame && h.Fin {
+			c.whole(in)
+		}
+		return p[n:]
+	}
+	in.control = append(in.control, piece...)
+	if !in.inFrame {
+		payload := in.control
+		in.control = nil
+		if !in.inMessage() {
+			c.dropInput()
+		}
+		c.control(h.OpCode, payload)
+	}
+	return p[n:]
+}
+
+// frame handles a frame whose payload came in one piece.
+func (c *Conn) frame(h ws.Header, payload []byte) {
+	switch {
+	case h.OpCode.IsControl():
+		c.control(h.OpCode, payload)
+	case h.Fin && h.OpCode != ws.OpContinuation && h.Length <= c.t.opts.MaxMessage:
+		c.message(h.OpCode, payload) // the common case: nothing is copied
+	default:
+		in := c.partial()
+		in.begin(h, c.t.opts.MaxMessage)
+		in.add(payload)
+		if h.Fin {
+			c.whole(in)
+		}
+	}
+}
+
+// begin counts a data frame in.
+func (in *input) begin(h ws.Header, most int64) {
+	if !in.inMessage() {
+		in.op = h.OpCode
+	}
+	in.size += h.Length
+	in.count++
+	if in.size > most {
+		in.skip, in.buf = true, nil
+	}
+}
+
+// add appends a piece of payload to the message.
+func (in *input) add(piece []byte) {
+	if !in.skip {
+		in.buf = append(grow(in.buf, len(piece), in.size), piece...)
+	}
+}
+
+// whole hands on the message that was kept.
+func (c *Conn) whole(in *input) {
+	op, size, skip, buf := in.op, in.size, in.skip, in.buf
+	c.dropInput()
+	if !skip {
+		c.message(op, buf)
+	} else if !c.is(isClosing | isAborted | isClosed) {
+		c.h.TooLarge(c, size)
+	}
+}
+
+// grow makes room for n more bytes. It follows the bytes that have come, never the
+// length that was declared, which only caps it.
+func grow(buf []byte, n int, declared int64) []byte {
+	need := len(buf) + n
+	if need <= cap(buf) {
+		return buf
+	}
+	size := min(int64(max(need, 2*cap(buf))), max(declared, int64(need)))
+	bigger := make([]byte, len(buf), size)
+	copy(bigger, buf)
+	return bigger
+}
+
+// message hands on a message.
+func (c *Conn) message(op ws.OpCode, payload []byte) {
+	if op == ws.OpText && !utf8.Valid(payload) {
+		bad := &ProtocolError{codeBadData, "text is not UTF-8"}
+		c.fail(bad.Code, bad.Reason, bad)
+		return
+	}
+	c.t.counters[c.loop].messagesIn.Add(1)
+	if c.is(isClosing | isAborted | isClosed) {
+		return
+	}
+	c.h.Message(c, payload, op == ws.OpBinary)
+}
+
+// control answers a control frame (section 5.5).
+func (c *Conn) control(op ws.OpCode, payload []byte) {
+	switch op {
+	case ws.OpPing:
+		c.pong(payload)
+	case ws.OpClose:
+		code, bad := parseClose(payload)
+		if bad != nil {
+			c.fail(bad.Code, bad.Reason, bad)
+			return
+		}
+		c.peerClosed(code)
+	}
+}
+
+// peerClosed echoes the peer's close, or notes that it answered ours.
+func (c *Conn) peerClosed(code uint16) {
+	c.finishWith(ending{code: code, received: true}, code, "", isDeaf)
+	c.mu.Lock()
+	c.set(isDeaf)
+	if c.end != nil {
+		c.end.received = true
+	}
+	c.mu.Unlock()
+}
+
+// hear notes a sign of life. Each second has its own budget of control frames.
+func (c *Conn) hear(now uint32) {
+	const perSecond = uint32(time.Second / tick)
+	if now/perSecond != c.heard.Load()/perSecond {
+		c.floods = 0
+	}
+	c.heard.Store(now)
+}
+
+// settle brings the account of partial bytes up to date after a feed.
+func (c *Conn) settle() {
+	in := c.in
+	if in == nil {
+		return
+	}
+	held := inputSize + int64(cap(in.buf)+cap(in.control)+cap(in.rest))
+	c.t.counters[c.loop].partial.Add(held - in.held)
+	in.held = held
+}
+
+// dropInput forgets what was kept.
+func (c *Conn) dropInput() {
+	if c.in != nil {
+		c.t.counters[c.loop].partial.Add(-c.in.held)
+		c.in = nil
+	}
+}
+
+// overPartial tells whether the connections of this loop hold more than they may.
+func (c *Conn) overPartial() bool {
+	return c.t.counters[c.loop].partial.Load() > c.t.opts.PartialBytes
+}
+
+// shed closes the connection that holds the most.
+func (c *Conn) shed() {
+	c.fail(codeTryLater, "too much unfinished input", &ProtocolError{codeTryLater, "too much unfinished input"})
+}

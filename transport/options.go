@@ -1,0 +1,156 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+)
+
+// The engines that Options.Engine can name.
+const (
+	EngineAuto      = ""
+	EngineEpoll     = "epoll"
+	EngineGoroutine = "goroutine"
+)
+
+// Options configure a Transport. The zero value of each field means its default.
+type Options struct {
+	// Engine is EngineAuto: event loops where the system and the connection allow
+	// them, goroutines elsewhere. EngineEpoll is the same, but New fails where there
+	// are no loops. EngineGoroutine uses no loops.
+	Engine string
+	// Loops is the number of event loops: GOMAXPROCS, at most 8.
+	Loops int
+
+	// MaxMessage is the largest message delivered, over all its fragments: 64 KiB.
+	MaxMessage int64
+	// SkipMessage is the size up to which a message that is too large is read,
+	// thrown away and reported by Handler.TooLarge: 1 MiB. Beyond it the connection
+	// is closed with 1009, as soon as a header declares the length. A value of
+	// MaxMessage or less means that nothing is skipped.
+	SkipMessage int64
+	// MaxFragments is how many frames may make up one message: 1024.
+	MaxFragments int
+	// PartialBytes bounds what the connections of one loop hold of messages that
+	// have not come in whole: 64 MiB. Beyond it the largest is closed with 1013.
+	PartialBytes int64
+
+	// HandshakeTimeout is the time for the whole upgrade: 5 s.
+	HandshakeTimeout time.Duration
+	// HandshakeBytes bounds the upgrade request in Serve: 16 KiB.
+	HandshakeBytes int
+	// HandshakeLines bounds the lines of that request: 64.
+	HandshakeLines int
+
+	// PingInterval is the silence after which a peer is pinged: 25 s.
+	PingInterval time.Duration
+	// DeadAfter is how long a peer may be silent: 35 s. A peer that makes progress
+	// in taking output that waits is not silent, since its pong may be stuck behind
+	// that output. Connections paused by Conn.Pause are not counted silent.
+	DeadAfter time.Duration
+	// StallAfter is how long output may wait without a byte being taken: 60 s.
+	StallAfter time.Duration
+	// FrameTimeout is the time for a message to come in whole once it has begun: 30 s.
+	FrameTimeout time.Duration
+	// CloseTimeout is how long a closing handshake may take: 1 s.
+	CloseTimeout time.Duration
+	// DeadCode and StallCode are the close codes for the dead and the stalled: 1001.
+	DeadCode, StallCode uint16
+
+	// Logger gets what has no caller to be returned to: slog.Default().
+	Logger *slog.Logger
+}
+
+// settle fills in the defaults and reports every contradiction at once.
+func (o Options) settle() (Options, error) {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	switch o.Engine {
+	case EngineAuto, EngineGoroutine:
+	case EngineEpoll:
+		if !haveLoops {
+			bad("transport: Options.Engine: %q does not exist on %s", o.Engine, runtime.GOOS)
+		}
+	default:
+		bad("transport: Options.Engine: unknown engine %q", o.Engine)
+	}
+	for _, f := range []struct {
+		name string
+		v    *int64
+		def  int64
+	}{
+		{"MaxMessage", &o.MaxMessage, 64 << 10},
+		{"SkipMessage", &o.SkipMessage, 1 << 20},
+		{"PartialBytes", &o.PartialBytes, 64 << 20},
+	} {
+		if *f.v < 0 {
+			bad("transport: Options.%s: %d is negative", f.name, *f.v)
+		}
+		*f.v = or(*f.v, f.def)
+	}
+	for _, f := range []struct {
+		name string
+		v    *int
+		def  int
+	}{
+		{"Loops", &o.Loops, min(runtime.GOMAXPROCS(0), 8)},
+		{"MaxFragments", &o.MaxFragments, 1024},
+		{"HandshakeBytes", &o.HandshakeBytes, 16 << 10},
+		{"HandshakeLines", &o.HandshakeLines, 64},
+	} {
+		if *f.v < 0 {
+			bad("transport: Options.%s: %d is negative", f.name, *f.v)
+		}
+		*f.v = or(*f.v, f.def)
+	}
+	for _, f := range []struct {
+		name string
+		v    *time.Duration
+		def  time.Duration
+	}{
+		{"HandshakeTimeout", &o.HandshakeTimeout, 5 * time.Second},
+		{"PingInterval", &o.PingInterval, 25 * time.Second},
+		{"DeadAfter", &o.DeadAfter, 35 * time.Second},
+		{"StallAfter", &o.StallAfter, 60 * time.Second},
+		{"FrameTimeout", &o.FrameTimeout, 30 * time.Second},
+		{"CloseTimeout", &o.CloseTimeout, time.Second},
+	} {
+		if *f.v < 0 {
+			bad("transport: Options.%s: %v is negative", f.name, *f.v)
+		}
+		*f.v = or(*f.v, f.def)
+	}
+	o.DeadCode = or(o.DeadCode, 1001)
+	o.StallCode = or(o.StallCode, 1001)
+	for _, f := range []struct {
+		name string
+		code uint16
+	}{{"DeadCode", o.DeadCode}, {"StallCode", o.StallCode}} {
+		if !validCloseCode(f.code) {
+			bad("transport: Options.%s: %d may not be sent in a close frame", f.name, f.code)
+		}
+	}
+	if o.Loops > maxLoops {
+		bad("transport: Options.Loops: %d is more than %d", o.Loops, maxLoops)
+	}
+	if o.DeadAfter <= o.PingInterval {
+		bad("transport: Options.DeadAfter: %v is not after PingInterval, %v", o.DeadAfter, o.PingInterval)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o, errors.Join(errs...)
+}
+
+const maxLoops = 64
+
+func or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

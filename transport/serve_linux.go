@@ -1,0 +1,187 @@
+package transport
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gabblehq/chat/internal/poll"
+)
+
+const (
+	acceptBatch = 64                         // connections accepted per event
+	backOff     = uint32(100 / (tick / 1e6)) // ticks without accepting when out of descriptors
+)
+
+// listener accepts on an event loop.
+type listener struct {
+	l       *loop
+	ln      net.Listener
+	accept  AcceptFunc
+	fd      int
+	slot    int32
+	spare   int    // a descriptor to give up when there are no others
+	paused  bool   // not watched until resumeAt
+	resume  uint32 // tick
+	stopped sync.Once
+	done    chan struct{}
+}
+
+// serveLoop serves ln on event loops if it is a listener that can be.
+func (t *Transport) serveLoop(ln net.Listener, accept AcceptFunc) (handled bool, err error) {
+	if t.opts.Engine == EngineGoroutine {
+		return false, nil
+	}
+	switch ln.(type) {
+	case *net.TCPListener, *net.UnixListener:
+	default:
+		return false, nil
+	}
+	defer func() { _ = ln.Close() }()
+	l, err := t.loopAt(t.nextLoop())
+	if err != nil {
+		return true, err
+	}
+	fd, err := dup(ln.(syscall.Conn))
+	if err != nil {
+		return true, err
+	}
+	// Accepted sockets inherit these.
+	boundOutput(fd)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	s := &listener{l: l, ln: ln, accept: accept, fd: fd, spare: openSpare(), done: make(chan struct{})}
+	if !t.enter() {
+		s.closeFDs()
+		return true, ErrClosed
+	}
+	l.call(s.open)
+	if !t.keep(s) {
+		s.stop()
+	}
+	defer t.forget(s)
+	<-s.done
+	return true, ErrClosed
+}
+
+func openSpare() int {
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+func (s *listener) closeFDs() {
+	_ = unix.Close(s.fd)
+	if s.spare >= 0 {
+		_ = unix.Close(s.spare)
+	}
+}
+
+// open starts to accept.
+func (s *listener) open() {
+	s.slot = s.l.take(s)
+	if err := s.l.poll.Add(s.fd, s.slot, poll.Readable); err != nil {
+		s.l.t.log.Error("transport: watch listener", "error", err)
+		s.cut()
+	}
+}
+
+// stop implements stopper. It may be called from any goroutine, and the Transport
+// is not over before cut has run.
+func (s *listener) stop() { s.stopped.Do(func() { s.l.call(s.cut); <-s.done }) }
+
+// cut implements source.
+func (s *listener) cut() {
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	s.l.release(s.slot, s.fd, true)
+	s.closeFDs()
+	_ = s.ln.Close()
+	close(s.done)
+	s.l.t.cutShakes(s)
+	s.l.t.leave()
+}
+
+// sweep implements source. A host may have closed the listener behind our back.
+func (s *listener) sweep(now uint32) (urgent bool) {
+	if rc, err := s.ln.(syscall.Conn).SyscallConn(); err != nil || rc.Control(func(uintptr) {}) != nil {
+		s.cut()
+		return false
+	}
+	if s.paused && passed(now, s.resume) {
+		s.paused = false
+		_ = s.l.poll.Mod(s.fd, s.slot, poll.Readable)
+	}
+	return s.paused
+}
+
+// ready implements source.
+func (s *listener) ready(poll.Events) {
+	for range acceptBatch {
+		fd, sa, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+			s.greet(fd, sockaddr(sa))
+		case unix.EAGAIN:
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			s.exhausted(err)
+			return
+		default: // the peer is gone already, or EINTR
+		}
+	}
+}
+
+// exhausted handles a full descriptor table: the connection that waits is accepted
+// with a descriptor kept for that and closed, so that its peer learns it at once,
+// and then nothing is accepted for a while, instead of being woken for nothing.
+func (s *listener) exhausted(err error) {
+	if s.spare >= 0 {
+		_ = unix.Close(s.spare)
+		if fd, _, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC); err == nil {
+			_ = unix.Close(fd)
+		}
+	}
+	s.spare = openSpare()
+	s.l.t.log.Warn("transport: cannot accept, pausing", "error", err)
+	s.paused, s.resume = true, s.l.now+backOff
+	_ = s.l.poll.Mod(s.fd, s.slot, 0)
+	s.l.hurry(s)
+}
+
+// greet starts the handshake on the loop to which the connection will belong.
+func (s *listener) greet(fd int, from netip.AddrPort) {
+	t := s.l.t
+	l, err := t.loopAt(t.nextLoop())
+	if err != nil || !t.enter() {
+		_ = unix.Close(fd)
+		return
+	}
+	h := &shake{l: l, s: s, fd: fd, from: from}
+	if l == s.l {
+		h.open()
+		return
+	}
+	l.call(h.open)
+}
+
+// remote is how net/http writes a peer's address.
+func remote(from netip.AddrPort) string {
+	if !from.IsValid() {
+		return "@"
+	}
+	return from.String()
+}
+
+// refuseBusy is the answer when too many handshakes wait for the host.
+func refuseBusy() *HandshakeError {
+	return refuseWith(http.StatusServiceUnavailable, "too many handshakes", "Retry-After", "1")
+}

@@ -1,0 +1,147 @@
+package transport
+
+import (
+	"net/http"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gabblehq/chat/internal/poll"
+)
+
+// shake is an accepted connection until its handshake is done, or until its
+// refusal has been read.
+type shake struct {
+	l        *loop
+	s        *listener
+	fd       int
+	slot     int32
+	from     netip.AddrPort
+	buf      []byte // the request so far
+	deadline uint32
+	refused  bool // answered; waiting for the peer to hang up
+	over     bool
+}
+
+// open starts to read the request, which most often is there already.
+func (h *shake) open() {
+	h.watch(h.l.t.ticks() + h.l.t.shakeTicks)
+	if !h.over {
+		h.ready(poll.Readable)
+	}
+}
+
+func (h *shake) watch(deadline uint32) {
+	h.deadline = deadline
+	h.slot = h.l.take(h)
+	if err := h.l.poll.Add(h.fd, h.slot, poll.Readable); err != nil {
+		h.cut()
+		return
+	}
+	h.l.hurry(h)
+}
+
+// cut implements source.
+func (h *shake) cut() {
+	if h.over {
+		return
+	}
+	h.over = true
+	h.l.release(h.slot, h.fd, true)
+	h.l.shut = append(h.l.shut, h.fd)
+	h.l.t.leave()
+}
+
+// sweep implements source.
+func (h *shake) sweep(now uint32) (urgent bool) {
+	if !h.over && passed(now, h.deadline) {
+		if !h.refused {
+			_, _ = unix.Write(h.fd, refusal(refuse(http.StatusRequestTimeout, "the request did not come in whole in time")))
+		}
+		h.cut()
+	}
+	return !h.over
+}
+
+// ready implements source.
+func (h *shake) ready(poll.Events) {
+	n, err := unix.Read(h.fd, h.l.buf)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case err != nil || n == 0:
+		h.cut()
+		return
+	case h.refused:
+		return
+	}
+	h.buf = append(h.buf, h.l.buf[:n]...)
+	limit := h.l.t.opts.HandshakeBytes
+	head := h.buf[:min(len(h.buf), limit)]
+	whole, bad := h.l.t.checkRequestBytes(head)
+	if !whole && bad == nil {
+		return
+	}
+	// From here on a worker owns the descriptor: accept may block.
+	h.over = true
+	h.l.release(h.slot, h.fd, true)
+	work := func() { h.answer(bad) }
+	if !h.l.t.workers.run(work) {
+		h.refuse(refusal(refuseBusy()))
+	}
+}
+
+// answer runs on a worker.
+func (h *shake) answer(bad *HandshakeError) {
+	t := h.l.t
+	if bad != nil {
+		h.refuse(refusal(bad))
+		return
+	}
+	if passed(t.ticks(), h.deadline) {
+		h.refuse(refusal(refuseBusy())) // it has waited for a worker for too long
+		return
+	}
+	n := endOfHeader(h.buf)
+	answer, open := t.greet(greeting{raw: h.buf[:n], remote: remote(h.from)}, h.s.accept)
+	if open == nil {
+		h.refuse(answer)
+		return
+	}
+	// The socket is fresh, so a whole answer fits into its buffer.
+	if n, err := unix.Write(h.fd, answer); err != nil || n < len(answer) {
+		_ = unix.Close(h.fd)
+		t.leave()
+		return
+	}
+	c := t.newConn(h.l.id)
+	c.fd = int32(h.fd)
+	t.run(c, h.buf[n:], open)
+}
+
+// refuse sends the answer and has the loop wait until the peer has read it.
+func (h *shake) refuse(answer []byte) {
+	_, _ = unix.Write(h.fd, answer)
+	_ = unix.Shutdown(h.fd, unix.SHUT_WR)
+	h.buf, h.over, h.refused = nil, false, true
+	h.l.call(func() { h.watch(h.l.t.ticks() + h.l.t.closeTicks) })
+}
+
+// cutShakes cuts the handshakes of a listener that is closed.
+func (t *Transport) cutShakes(s *listener) {
+	t.mu.Lock()
+	loops := append([]*loop(nil), t.loops...)
+	t.mu.Unlock()
+	for _, l := range loops {
+		if l == nil {
+			continue
+		}
+		l.call(func() {
+			for _, o := range l.slots {
+				if h, ok := o.(*shake); ok && h.s == s {
+					h.cut()
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,189 @@
+package transport
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gobwas/ws"
+)
+
+// Upgrade says what a server grants to a request.
+type Upgrade struct {
+	// Protocols are the subprotocols that the server speaks, the best first. The
+	// first one that the client offers too is chosen (RFC 6455, section 4.2.2); with
+	// none in common the connection has none.
+	Protocols []string
+	// Header is added to the answer.
+	Header http.Header
+}
+
+// Upgrade turns a request into a connection. An error has been answered over HTTP
+// already; it is a *HandshakeError, or the network's.
+//
+// open is called once the answer is on the wire and before any event. It returns
+// the connection's Handler; nil cuts the connection. Neither r nor w is kept.
+func (t *Transport) Upgrade(w http.ResponseWriter, r *http.Request, u Upgrade, open func(*Conn) Handler) error {
+	if bad := checkRequest(r); bad != nil {
+		return answerHTTP(w, bad)
+	}
+	if !t.enter() {
+		return answerHTTP(w, refuse(http.StatusServiceUnavailable, reasonClosing))
+	}
+	conn, pre, err := t.hijack(w, r, u)
+	if err != nil {
+		t.leave()
+		return err
+	}
+	t.serve(conn, pre, open)
+	return nil
+}
+
+// hijack answers 101 and takes the connection over, with what it had received
+// behind the request.
+func (t *Transport) hijack(w http.ResponseWriter, r *http.Request, u Upgrade) (net.Conn, []byte, error) {
+	chosen := choose(u.Protocols, r.Header.Values("Sec-WebSocket-Protocol"))
+	up := ws.HTTPUpgrader{
+		Timeout:  t.opts.HandshakeTimeout,
+		Protocol: func(offered string) bool { return offered == chosen },
+	}
+	if len(u.Header) > 0 {
+		up.Header = u.Header
+	}
+	// gobwas would hijack and only then find fault; what it could object to has been
+	// answered by checkRequest. What is left is a writer that cannot be hijacked.
+	guard := &hijackGuard{ResponseWriter: w}
+	conn, rw, _, err := up.Upgrade(r, guard)
+	switch {
+	case guard.err != nil:
+		reason := "cannot upgrade: " + culprit(w) + " hides the connection; mount the handler outside that middleware"
+		return nil, nil, answerHTTP(w, refuse(http.StatusInternalServerError, reason))
+	case err != nil:
+		if conn != nil {
+			_ = conn.Close()
+		}
+		return nil, nil, fmt.Errorf("transport: answer upgrade: %w", err)
+	}
+	pre, err := rw.Reader.Peek(rw.Reader.Buffered())
+	if err != nil {
+		_ = conn.Close()
+		return nil, nil, fmt.Errorf("transport: read behind upgrade: %w", err)
+	}
+	return conn, slices.Clone(pre), nil
+}
+
+// culprit names the writer that cannot be hijacked, below those that unwrap.
+func culprit(w http.ResponseWriter) string {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	name := fmt.Sprintf("%T", w)
+	if name == "*http.timeoutWriter" {
+		name += " (from http.TimeoutHandler)"
+	}
+	return name
+}
+
+// hijackGuard keeps gobwas from answering a failed Hijack by itself.
+type hijackGuard struct {
+	http.ResponseWriter
+	err error
+}
+
+func (g *hijackGuard) Unwrap() http.ResponseWriter { return g.ResponseWriter }
+
+func (g *hijackGuard) Header() http.Header         { return http.Header{} }
+func (g *hijackGuard) WriteHeader(int)             {}
+func (g *hijackGuard) Write(p []byte) (int, error) { g.err = errors.ErrUnsupported; return len(p), nil }
+
+// answerHTTP answers a request that is refused, and returns the refusal.
+func answerHTTP(w http.ResponseWriter, e *HandshakeError) error {
+	h := w.Header()
+	for k, v := range e.Header {
+		h[k] = v
+	}
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(e.body())
+	return e
+}
+
+// checkRequest applies RFC 6455, section 4.2.1, before the connection is touched.
+func checkRequest(r *http.Request) *HandshakeError {
+	switch {
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
+		return refuse(http.StatusHTTPVersionNotSupported,
+			"a WebSocket needs HTTP/1.1, this request came over "+r.Proto)
+	case r.Method != http.MethodGet:
+		return refuseWith(http.StatusMethodNotAllowed, "a WebSocket is opened with GET", "Allow", http.MethodGet)
+	case !hasToken(r.Header.Values("Connection"), "upgrade"), !hasToken(r.Header.Values("Upgrade"), "websocket"):
+		return needsUpgrade()
+	case r.Host == "":
+		return refuse(http.StatusBadRequest, "no Host")
+	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
+		return refuse(http.StatusBadRequest, "an upgrade has no body")
+	}
+	if v := r.Header.Values("Sec-WebSocket-Version"); len(v) != 1 || v[0] != "13" {
+		return wrongVersion()
+	}
+	keys := r.Header.Values("Sec-WebSocket-Key")
+	if len(keys) != 1 || !validKey(keys[0]) {
+		return refuse(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64, once")
+	}
+	return nil
+}
+
+func needsUpgrade() *HandshakeError {
+	return &HandshakeError{
+		Status: http.StatusUpgradeRequired,
+		Reason: "this is a WebSocket endpoint: Connection: Upgrade and Upgrade: websocket are missing",
+		Header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}},
+	}
+}
+
+func wrongVersion() *HandshakeError {
+	return refuseWith(http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13", "Sec-Websocket-Version", "13")
+}
+
+// validKey tells whether a key is 16 bytes in base64 (section 4.1, item 7).
+func validKey(key string) bool {
+	b, err := base64.StdEncoding.DecodeString(key)
+	return err == nil && len(b) == 16
+}
+
+// hasToken looks for a token in comma-separated header values, whatever its case.
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for part := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// choose picks the first of ours that is among the offered.
+func choose(ours, offered []string) string {
+	for _, p := range ours {
+		for _, v := range offered {
+			for part := range strings.SplitSeq(v, ",") {
+				if strings.TrimSpace(part) == p {
+					return p
+				}
+			}
+		}
+	}
+	return ""
+}
