@@ -1,8 +1,8 @@
 package chat
 
 import (
+	"context"
 	"errors"
-	"net/http"
 	"time"
 	"unicode/utf8"
 
@@ -41,8 +41,11 @@ func (s *session) handleAuth(c *call) {
 	c.wire.Token = "" // nothing keeps it, nothing logs it
 	c.cmd.Type, c.cmd.Ref = CmdAuth, c.wire.Ref
 	c.cmd.Session, c.cmd.RemoteIP = s.name(), s.ip
-	c.request = s.request(token)
-	err := s.srv.dispatch(s.srv.ctx, c)
+	// The host's lookup may hang; a session that waits for it holds a worker.
+	ctx, cancel := context.WithTimeout(s.srv.ctx, s.srv.opt.Limits.AuthTimeout)
+	c.request = s.request(ctx, token)
+	err := s.srv.dispatch(ctx, c)
+	cancel()
 	before := s.user()
 	if err == nil {
 		err = s.adopt(&c.cmd.User)
@@ -133,12 +136,4 @@ func (s *session) welcome(ref string) {
 		w.ExpiresInMS = max(time.Until(who.Expires).Milliseconds(), 1)
 	}
 	s.send(512, func(b []byte) []byte { return wire.AppendWelcome(b, &w) })
-}
-
-// minimalRequest is a request made up for Authenticate.
-func minimalRequest(path, host string) *http.Request {
-	r, _ := http.NewRequest(http.MethodGet, "http://chat"+path, nil)
-	r.Host = host
-	r.RequestURI = path
-	return r
 }

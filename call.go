@@ -68,6 +68,9 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 	return nil
 }
 
+// looksPerUser bounds how often firstAnswer asks the store.
+var looksPerUser = Rate{PerSecond: 5, Burst: 100}
+
 // firstAnswer reports whether a message that was turned away has been stored
 // before, under the same nonce: then the answer is the first one, whatever
 // limits and permissions say now. It is asked only when they say no, so that a
@@ -79,6 +82,11 @@ func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
 	switch asError(err).Code {
 	case CodeRateLimited, CodeForbidden, CodeNotFound:
 	default:
+		return false
+	}
+	// Each look is a read of the store: a flood of refused messages must not
+	// become a flood of reads.
+	if wait, err := s.looks.Allow(ctx, c.cmd.User.ID, looksPerUser); wait > 0 || err != nil {
 		return false
 	}
 	r := s.acquire(c.cmd.Room)

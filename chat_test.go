@@ -72,4 +72,3 @@ func TestPresenceIsPerUser(t *testing.T) {
 		require.Equal(t, []string{"bob"}, srv.Room("r").Online())
 	})
 }
-

@@ -38,7 +38,7 @@ type Command struct {
 	Room string // the room it is about; for a join by user already the direct room's id
 	Ref  string // the client's own name of the command, echoed in the answer
 
-	User     User       // who asks; for CmdConnect zero, for CmdAuth who the token says it is
+	User     User       // who asks; zero for CmdConnect, and for CmdAuth until next has returned nil
 	Session  string     // id of the connection; empty over REST
 	TraceID  string     // correlation id, also in the log lines of the delivery
 	RemoteIP netip.Addr // the client's address, by trusted proxies only; invalid where there is none

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -113,6 +114,14 @@ var (
 	ErrUnknown = errors.New("chat: outcome unknown")
 )
 
+// CodeOf returns the code by which clients are told of the error, "" for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	return asError(err).Code
+}
+
 // asError turns any error into one that may cross the wire: an Error as it
 // is, anything foreign as internal with a fixed text.
 func asError(err error) *Error {
@@ -120,6 +129,8 @@ func asError(err error) *Error {
 		return e
 	}
 	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: CodeUnavailable, Message: "not done in time", cause: err}
 	case errors.Is(err, ErrServerClosed):
 		return &Error{Code: CodeUnavailable, Message: "the server is shutting down", cause: err}
 	case errors.Is(err, ErrUnknown):

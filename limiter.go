@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -27,9 +28,20 @@ type Limiter interface {
 // NewLimiter returns a Limiter that counts in memory. A key's budget is
 // forgotten once it has been full again for a while. It is safe for concurrent
 // use and owns no goroutine.
-func NewLimiter() Limiter { return &memoryLimiter{buckets: make(map[string]*bucket)} }
+func NewLimiter() Limiter {
+	l := &memoryLimiter{seed: maphash.MakeSeed()}
+	for i := range l.shards {
+		l.shards[i].buckets = make(map[string]*bucket)
+	}
+	return l
+}
 
 type memoryLimiter struct {
+	seed   maphash.Seed
+	shards [64]limiterShard
+}
+
+type limiterShard struct {
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	swept   time.Time
@@ -45,8 +57,9 @@ type bucket struct {
 // visitor with many addresses can make the limiter hold.
 const sweepEvery = 10 * time.Second
 
-func (l *memoryLimiter) Allow(_ context.Context, key string, r Rate) (time.Duration, error) {
+func (m *memoryLimiter) Allow(_ context.Context, key string, r Rate) (time.Duration, error) {
 	now := time.Now()
+	l := &m.shards[maphash.String(m.seed, key)%uint64(len(m.shards))]
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.swept) > sweepEvery {

@@ -35,6 +35,7 @@ type Server struct {
 	rooms     roomTable
 	users     directory
 	profiles  profiles
+	looks     Limiter // of firstAnswer
 
 	guests struct { // sessions that have not said who they are
 		mu  sync.Mutex
@@ -70,7 +71,7 @@ func New(o *Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opt: opt, log: opt.Logger, transport: tr, timers: newTimers(), closed: make(chan struct{})}
+	s := &Server{opt: opt, log: opt.Logger, transport: tr, timers: newTimers(), looks: NewLimiter(), closed: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.hub = hub.New(hub.Options{
 		Lanes: tr.Loops(), RingFrames: l.RingFrames, RingBytes: l.RingBytes,

@@ -1,8 +1,10 @@
 package chat
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"time"
 
@@ -323,9 +325,14 @@ func (s *session) watchExpiry(who *User, now time.Time) {
 
 // request is the minimal request that an auth frame is turned into: never the
 // one of the upgrade, which is long gone.
-func (s *session) request(token string) *http.Request {
-	r := minimalRequest("/ws", "")
-	r.RemoteAddr = netip.AddrPortFrom(s.ip, 0).String()
-	r.Header.Set("Authorization", "Bearer "+token)
+func (s *session) request(ctx context.Context, token string) *http.Request {
+	r := (&http.Request{
+		Method: http.MethodGet, URL: &url.URL{Path: "/ws"}, RequestURI: "/ws", Host: "localhost",
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody,
+		Header: http.Header{"Authorization": {"Bearer " + token}},
+	}).WithContext(ctx)
+	if s.ip.IsValid() {
+		r.RemoteAddr = netip.AddrPortFrom(s.ip, 0).String()
+	}
 	return r
 }

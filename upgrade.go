@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,33 +115,44 @@ func (s *Server) checkOrigin(r *http.Request) error {
 	if len(origins) == 0 {
 		return nil
 	}
-	if len(origins) == 1 && s.originAllowed(origins[0], r.Host) {
+	if len(origins) == 1 && s.originAllowed(origins[0], r.Host) != originRefused {
 		return nil
 	}
 	s.log.Warn("chat: origin refused", "origin", clip(origins[0]), "host", clip(r.Host), "option", "Options.Origins")
 	return &Error{Code: CodeForbidden, Message: "origin " + clip(origins[0]) + " is not allowed; see Options.Origins"}
 }
 
-func (s *Server) originAllowed(origin, host string) bool {
+// How much an origin is trusted.
+const (
+	originRefused = iota
+	originAnybody // only because everybody is let in
+	originNamed   // the server's own, or one that the host has named
+)
+
+func (s *Server) originAllowed(origin, host string) int {
+	trust := originRefused
+	if slices.Contains(s.opt.Origins, "*") {
+		trust = originAnybody
+	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" {
-		return len(s.opt.Origins) == 1 && s.opt.Origins[0] == "*" // "null"
+	if err != nil || u.Host == "" { // "null", for one
+		return trust
 	}
 	if strings.EqualFold(u.Host, host) || isLoopback(u.Host) && isLoopback(host) {
-		return true
+		return originNamed
 	}
 	for _, o := range s.opt.Origins {
-		if o == "*" || strings.EqualFold(o, origin) {
-			return true
+		if strings.EqualFold(o, origin) {
+			return originNamed
 		}
 		// https://*.example.com covers every host below, not example.com.
 		if scheme, rest, ok := strings.Cut(o, "://*."); ok && strings.EqualFold(u.Scheme, scheme) {
 			if h := strings.ToLower(u.Host); strings.HasSuffix(h, "."+strings.ToLower(rest)) {
-				return true
+				return originNamed
 			}
 		}
 	}
-	return false
+	return trust
 }
 
 // isLoopback tells development on one machine, where the page often comes from

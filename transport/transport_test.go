@@ -55,6 +55,7 @@ func TestSuite(t *testing.T) {
 				name = "goroutine/" + name
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				transporttest.Run(t, func(t testing.TB, o transport.Options, accept transport.AcceptFunc) (*transport.Transport, func() (net.Conn, error)) {
 					o.Engine = tc.engine
 					return open(t, o, n.listen, start, accept)

@@ -114,7 +114,7 @@ func (s *suite) unfinished(t *testing.T) {
 
 func (s *suite) partialBytes(t *testing.T) {
 	h := NewRecorder()
-	o := transport.Options{Loops: 1, PartialBytes: 100_000}
+	o := transport.Options{Loops: 1, PartialBytes: 100_000, CloseTimeout: 100 * time.Millisecond}
 	tr, dial := s.server(t, o, func(*transport.Conn) transport.Handler { return h })
 	var clients []*Client
 	for range 2 {
