@@ -69,11 +69,14 @@ const (
 	// ChangeCreate adds Change.Message, whose ID, User, Kind, Content, Nonce,
 	// ReplyTo, Thread, Mentions, Attachments and Meta are set. Where User and
 	// Nonce name a message of this room that has been stored within the nonce's
-	// lifetime, nothing is written and Result.Duplicate is set.
+	// lifetime, nothing is written and Result.Duplicate is set. An empty Nonce
+	// is none, and an ID that the room has already is ErrConflict. Of a message
+	// that retention has trimmed, Result.Message holds only ID, Seq, FirstRev,
+	// User, Kind, Nonce and CreatedAt.
 	ChangeCreate
 	// ChangeEdit replaces the content of the message Change.Message.ID, and of
 	// Mentions, Attachments and Meta those that are not nil. A deleted message
-	// is ErrNotFound.
+	// is ErrNotFound. Not nil but empty clears.
 	ChangeEdit
 	// ChangeDelete empties the message Change.Message.ID of everything but
 	// its id, seq, user, kind, nonce and times; with Change.Hard of user and
@@ -116,7 +119,7 @@ type Query struct {
 	Limit  int   // at most so many messages; 0: none, just Page.Room and Page.Head
 	Before int64 // those with seq < Before, the nearest
 	After  int64 // those with seq > After, the nearest; to begin at the start use Around: 1
-	Around int64 // half before, half from seq Around on
+	Around int64 // half before, half from seq Around on; where one side has less, the other has more
 
 	ID string // the one message with this id, or none
 
@@ -142,7 +145,8 @@ type Page struct {
 
 	// Messages is what History found, sorted by seq.
 	Messages []Message
-	// More: there is more in the direction that was asked for.
+	// More: there is more in the direction that was asked for; for Around,
+	// that is towards the newer.
 	More bool
 }
 
@@ -177,6 +181,7 @@ type RoomRemover interface {
 
 // EpochStarter is a Store that can be told to start a new epoch of a room:
 // what is stored stays, positions stop being comparable, clients start over.
+// A room that does not exist is ErrNotFound.
 type EpochStarter interface {
 	NewEpoch(ctx context.Context, room string) (Position, error)
 }

@@ -32,7 +32,8 @@ func (r *room) history(o *settled, now time.Duration, q chat.Query) chat.Page {
 	case q.Around > 0:
 		at := clamp(q.Around, first, end)
 		from = max(at-limit/2, first)
-		to = at + min(limit-limit/2, end-at)
+		to = min(from+limit, end)
+		from = max(to-limit, first)
 		p.More = to < end
 	default:
 		to = end
