@@ -40,7 +40,7 @@ func (r *liveRoom) commit(ctx context.Context, c *commit, entered func()) (Resul
 	if lead {
 		// Who waits without a deadline may as well do the work: it saves
 		// handing it to somebody else, twice.
-		if ctx.Done() == r.srv.ctx.Done() {
+		if done := ctx.Done(); done == nil || done == r.srv.ctx.Done() {
 			r.commitGroup()
 		} else {
 			r.hold()

@@ -203,6 +203,9 @@ func (s *Server) showHistory(ctx context.Context, c *call) error {
 		return err
 	}
 	defer r.release()
+	if c.cmd.Thread != "" {
+		return (&Error{Code: CodeUnsupported, Message: "threads cannot be read by themselves yet"}).WithField("thread")
+	}
 	q := c.query
 	if q.Limit == 0 {
 		q.Limit = s.opt.Limits.History

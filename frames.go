@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/wire"
@@ -123,11 +124,11 @@ func (r *liveRoom) wireMessages(ctx context.Context, list []Message, newest bool
 func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page, error) {
 	if !stale {
 		page, err := r.changes(ctx, after)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return hub.Page{}, err
 		}
 		epoch, _ := r.Topic.Head()
-		if r.continues(epoch, after, &page) {
+		if err == nil && r.continues(epoch, after, &page) {
 			frames := r.entryFrames(ctx, page.Entries, after)
 			through := page.Through
 			for i, size := 0, 0; i < len(frames); i++ {
@@ -140,6 +141,11 @@ func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page,
 		}
 	}
 	page, err := r.history(ctx, Query{Limit: r.srv.opt.Limits.History})
+	if errors.Is(err, ErrNotFound) {
+		epoch, rev := r.Topic.Head()
+		frame := wire.Seal(wire.AppendLeft(wire.NewFrame(64), r.id, wire.CodeNotFound))
+		return hub.Page{Epoch: epoch, Through: rev, Reset: true, Frames: []hub.Frame{{Rev: rev, Data: frame}}}, nil
+	}
 	if err != nil {
 		return hub.Page{}, err
 	}

@@ -213,6 +213,7 @@ func (s *Server) getMessages(r *http.Request, c *call, run func() error) (int, [
 	if c.query.Limit, err = intParam(r, "limit"); err != nil {
 		return 0, nil, err
 	}
+	c.cmd.Thread = r.URL.Query().Get("thread")
 	if err := run(); err != nil {
 		return 0, nil, err
 	}

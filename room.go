@@ -123,6 +123,7 @@ func (r *liveRoom) remove(ctx context.Context) error {
 		return err
 	}
 	r.forget()
+	r.Topic.Renew("", 0) // whoever still follows is told by Fill
 	for _, s := range r.srv.users.all() {
 		r.expel(s, CodeNotFound)
 	}
@@ -248,6 +249,15 @@ func (r *Room) History(ctx context.Context, q Query) (Page, error) {
 		page.Messages[i].Room = r.id
 	}
 	return page, err
+}
+
+// Typing shows the user as typing in the room, or not any more. It ends by
+// itself after Limits.TypingExpiry, and with the user's next message.
+func (r *Room) Typing(user User, active bool) {
+	if live := r.srv.peek(r.id); live != nil {
+		live.typed(&user, active)
+		live.release()
+	}
 }
 
 // Online returns the ids of the users who are in the room on this server,

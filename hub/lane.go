@@ -183,7 +183,10 @@ func (l *lane) begin(m *members) *pass {
 	} else {
 		p = new(pass)
 	}
-	// Signals first: what is queued after this has the walk queued again.
+	// The goal first: who attaches or what is appended after this has the walk
+	// queued again.
+	p.gen = m.topic.gen.Load()
+	_, p.goal = m.topic.Head()
 	m.mu.Lock()
 	p.signals = append(p.signals[:0], m.signals...)
 	clear(m.signals)
@@ -193,8 +196,6 @@ func (l *lane) begin(m *members) *pass {
 	}
 	p.next = len(m.subs) - 1
 	m.mu.Unlock()
-	p.gen = m.topic.gen.Load()
-	_, p.goal = m.topic.Head()
 	p.more = false
 	m.pass = p
 	return p
@@ -236,7 +237,7 @@ func (l *lane) visit(t *Topic, s *Sub, p *pass) int {
 			b = &p.other
 		}
 		if !b.follows(s) {
-			t.collect(b, s.cursor, p.goal, p.signals)
+			t.collect(b, s.cursor, p.goal, p.signals, false)
 			if b.gen != s.gen { // the log has been replaced this very moment
 				return l.detour(t, s, p)
 			}
@@ -324,22 +325,18 @@ func (l *lane) serve(t *Topic, s *Sub) (writes int) {
 			l.fill(t, s)
 			return writes
 		}
-		if s.flags&foreign != 0 {
-			if !t.admits(s.cursor) {
-				l.fill(t, s)
-				return writes
-			}
-			s.flags &^= foreign
-		}
 		if writes == breath { // far behind: others have their turn
 			l.wakeUp(s)
 			return writes
 		}
 		_, goal := t.Head()
 		b := &l.solo
-		t.collect(b, s.cursor, goal, nil)
+		t.collect(b, s.cursor, goal, nil, s.flags&foreign != 0)
 		if b.gen != s.gen {
 			continue
+		}
+		if b.inside {
+			s.flags &^= foreign
 		}
 		switch b.status {
 		case outside:
@@ -396,13 +393,13 @@ func (l *lane) receive(r result) {
 		l.serve(t, s) // the log was replaced while the page was read
 		return
 	}
+	s.flags |= foreign // wherever in the page the cursor comes to stand
 	for i := range p.batches {
 		l.write(s, &p.batches[i])
 		if s.flags&blocked != 0 {
 			return // what is left is read again from where the cursor stands
 		}
 	}
-	s.flags |= foreign
 	if p.Reset {
 		s.cursor, s.gen = p.Through, t.gen.Load()
 		s.flags &^= lagging

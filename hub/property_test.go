@@ -20,13 +20,15 @@ import (
 
 // model is a log of changes to things, and what a store would say of it.
 type model struct {
-	mu      sync.Mutex
-	epoch   int
-	changes []int // changes[i] is the thing that changed at rev i+1
-	page    int   // entries per page
-	failing bool
-	resets  map[[2]int64]map[int]int64 // what the page of each reset showed
-	topic   *hub.Topic
+	mu       sync.Mutex
+	epoch    int
+	changes  []int // changes[i] is the thing that changed at rev i+1
+	page     int   // entries per page
+	failing  bool
+	fills    int
+	spinning bool
+	resets   map[[2]int64]map[int]int64 // what the page of each reset showed
+	topic    *hub.Topic
 }
 
 // A frame of the tests: epoch, rev, thing and what it is.
@@ -43,14 +45,20 @@ func frame(what, epoch int, rev int64, thing int) []byte {
 	return binary.AppendVarint(b, int64(thing))
 }
 
-func parse(b []byte) (what, epoch int, rev int64, thing int) {
+// parse takes a frame apart. A frame of a folded page also says which cursor
+// the page was made for, else base is -1.
+func parse(b []byte) (what, epoch int, rev int64, thing int, base int64) {
 	rest := b[1:]
 	next := func() int64 {
 		v, n := binary.Varint(rest)
 		rest = rest[n:]
 		return v
 	}
-	return int(b[0]), int(next()), next(), int(next())
+	what, epoch, rev, thing, base = int(b[0]), int(next()), next(), int(next()), -1
+	if len(rest) > 0 {
+		base = next()
+	}
+	return what, epoch, rev, thing, base
 }
 
 func (m *model) name() string { return fmt.Sprint("epoch", m.epoch) }
@@ -72,7 +80,8 @@ func (m *model) after(after int64) (frames []hub.Frame, through int64) {
 			if len(frames) == m.page {
 				return frames, frames[len(frames)-1].Rev
 			}
-			frames = append(frames, hub.Frame{Rev: rev, Data: frame(change, m.epoch, rev, m.changes[i])})
+			data := frame(change, m.epoch, rev, m.changes[i])
+			frames = append(frames, hub.Frame{Rev: rev, Data: binary.AppendVarint(data, after)})
 		}
 	}
 	return frames, max(through, after)
@@ -81,7 +90,10 @@ func (m *model) after(after int64) (frames []hub.Frame, through int64) {
 func (m *model) Fill(_ context.Context, after int64, stale bool) (hub.Page, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.failing {
+	if m.fills++; m.fills > 10_000 {
+		m.spinning = true // a cursor is filled over and over
+	}
+	if m.failing || m.spinning {
 		return hub.Page{}, errors.New("the store is down")
 	}
 	if epoch, _ := m.topic.Head(); stale || epoch != m.name() {
@@ -111,6 +123,7 @@ type reader struct {
 	refused bool // it owes a Wake
 	epoch   int
 	cursor  int64
+	base    int64         // of the folded page that the last frame was from
 	seen    map[int]int64 // thing → rev
 	synced  int
 	gone    bool
@@ -146,7 +159,11 @@ func (r *reader) Write(joined []byte, frames [][]byte) int {
 }
 
 func (r *reader) take(f []byte) {
-	what, epoch, rev, thing := parse(f)
+	what, epoch, rev, thing, base := parse(f)
+	if base >= 0 && r.cursor > base && r.base != base {
+		r.fail("rev %d comes from a page made for %d, reader stood at %d", rev, base, r.cursor)
+	}
+	r.base = base
 	switch what {
 	case change:
 		if epoch != r.epoch {
@@ -347,6 +364,9 @@ func run(steps []op, ring, page, things int) error {
 }
 
 func verify(m *model, readers []*reader, published int) error {
+	if m.spinning {
+		return errors.New("the log is asked without end")
+	}
 	newest := m.newest()
 	for i, r := range readers {
 		cursor := r.Cursor()

@@ -149,6 +149,7 @@ type batch struct {
 	gen     uint32 // of the topic's epoch, when the batch was made
 	valid   bool
 	status  status
+	inside  bool // a cursor from outside may go on in the ring from here
 	frames  [][]byte
 	revs    []int64 // of the first len(revs) frames; the rest are signals
 	through int64   // where the cursor stands once all revs are taken
@@ -168,8 +169,9 @@ const (
 // neither holds up its lane nor overruns a socket's buffer by much.
 const maxBatch = 64 << 10
 
-// collect fills b with what follows the cursor in the ring, up to goal.
-func (t *Topic) collect(b *batch, cursor, goal int64, signals [][]byte) {
+// collect fills b with what follows the cursor in the ring, up to goal. A
+// foreign cursor has to stand where an entry can follow it.
+func (t *Topic) collect(b *batch, cursor, goal int64, signals [][]byte, foreign bool) {
 	b.from, b.valid = cursor, true
 	b.frames, b.revs, b.joined = b.frames[:0], b.revs[:0], nil
 	b.through = cursor
@@ -177,7 +179,11 @@ func (t *Topic) collect(b *batch, cursor, goal int64, signals [][]byte) {
 	t.mu.Lock()
 	b.gen = t.gen.Load()
 	b.status = t.reach(cursor)
-	if b.status == ready && t.ring != nil {
+	b.inside = t.admits(cursor)
+	if foreign && b.status == ready && !b.inside {
+		b.status = outside
+	}
+	if b.status == ready {
 		r := t.ring
 		i := r.seek(cursor)
 		for ; i < len(r.entries); i++ {
@@ -222,15 +228,13 @@ func (t *Topic) reach(cursor int64) status {
 	return ready
 }
 
-// admits reports whether a cursor from outside may go on in the ring.
+// admits reports whether a cursor from outside may go on in the ring. One that
+// is ahead of the topic, because the store has shown it what the topic has not
+// heard of yet, may not: it is asked again when the topic has moved. The lock
+// is held.
 func (t *Topic) admits(cursor int64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch t.reach(cursor) {
-	case current:
-		return true
-	case outside:
-		return false
+	if t.reach(cursor) != ready {
+		return cursor == t.head
 	}
 	i := t.ring.seek(cursor)
 	return i == len(t.ring.entries) || t.ring.entries[i].after == cursor

@@ -195,8 +195,6 @@ func (t *Topic) Drop() {
 // the Log being asked, and where the head is.
 func (t *Topic) Holds(epoch string, after int64) (head int64, ok bool) {
 	t.mu.Lock()
-	ok = t.head != unknown && t.epoch == epoch && after <= t.head
-	head = t.head
-	t.mu.Unlock()
-	return head, ok && t.admits(after)
+	defer t.mu.Unlock()
+	return t.head, t.head != unknown && t.epoch == epoch && t.admits(after)
 }

@@ -120,6 +120,16 @@ func (c *Conn) sweep(now uint32) (urgent bool) {
 	return !c.is(isClosed) && c.is(isClosing|isBroken)
 }
 
+// inputWaits tells whether the kernel holds input that the loop has not come to read
+// yet. It asks only if there is a doubt.
+func (c *Conn) inputWaits(doubt bool) bool {
+	if !doubt || c.net != nil {
+		return false
+	}
+	n, err := unix.IoctlGetInt(int(c.fd), unix.TIOCINQ)
+	return err == nil && n > 0
+}
+
 // cut implements source.
 func (c *Conn) cut() {
 	c.Signal(appendClose(nil, codeGoingAway, ""))

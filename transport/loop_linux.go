@@ -72,7 +72,8 @@ type task struct {
 	f  func()
 }
 
-// loopAt returns the loop, which starts with its first use.
+// loopAt returns the loop, which starts with its first use. Only who has entered may
+// ask: Shutdown stops the loops when nobody is left.
 func (t *Transport) loopAt(id uint8) (*loop, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

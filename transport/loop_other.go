@@ -30,6 +30,8 @@ func (c *Conn) watch()                    {}
 func (c *Conn) post(op, []byte)           {}
 func (c *Conn) closeWrite()               { c.end.sent = true }
 
+func (c *Conn) inputWaits(bool) bool { return false }
+
 func peerOf(int) netip.AddrPort { return netip.AddrPort{} }
 
 func (t *Transport) adopt(*Conn, net.Conn) bool             { return false }

@@ -67,8 +67,10 @@ func (e *netEngine) remove(c *Conn) {
 // sweepLoop beats all hearts until there are none left.
 func (e *netEngine) sweepLoop(t *Transport, stop chan struct{}) {
 	defer t.wg.Done()
-	ticker := time.NewTicker(min(t.fastSweep(), t.slowSweep()))
+	period := min(t.fastSweep(), t.slowSweep())
+	ticker := time.NewTicker(period)
 	defer ticker.Stop()
+	last := t.ticks()
 	for {
 		select {
 		case <-stop:
@@ -76,6 +78,11 @@ func (e *netEngine) sweepLoop(t *Transport, stop chan struct{}) {
 		case <-ticker.C:
 		}
 		now := t.ticks()
+		late := age(now, last) > 4*ticksOf(period)
+		last = now
+		if late {
+			continue // the process stood still: let the readers catch up first
+		}
 		for _, c := range e.all() {
 			if c.beat(now, c.net.partialAt.Load(), c.net.partial.Load()) == overdue {
 				c.Abort()

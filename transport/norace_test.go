@@ -1,6 +1,6 @@
 //go:build !race
 
-package transport_test
+package transport
 
 // raceEnabled: the race detector allocates, so allocations cannot be counted.
 const raceEnabled = false

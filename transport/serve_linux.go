@@ -42,29 +42,37 @@ func (t *Transport) serveLoop(ln net.Listener, accept AcceptFunc) (handled bool,
 		return false, nil
 	}
 	defer func() { _ = ln.Close() }()
-	l, err := t.loopAt(t.nextLoop())
-	if err != nil {
-		return true, err
-	}
-	fd, err := dup(ln.(syscall.Conn))
-	if err != nil {
-		return true, err
-	}
-	// Accepted sockets inherit these.
-	boundOutput(fd)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	s := &listener{l: l, ln: ln, accept: accept, fd: fd, spare: openSpare(), done: make(chan struct{})}
 	if !t.enter() {
-		s.closeFDs()
 		return true, ErrClosed
 	}
-	l.call(s.open)
+	s, err := t.newListener(ln, accept)
+	if err != nil {
+		t.leave()
+		return true, err
+	}
+	s.l.call(s.open)
 	if !t.keep(s) {
 		s.stop()
 	}
 	defer t.forget(s)
 	<-s.done
 	return true, ErrClosed
+}
+
+// newListener duplicates the descriptor of ln for a loop.
+func (t *Transport) newListener(ln net.Listener, accept AcceptFunc) (*listener, error) {
+	l, err := t.loopAt(t.nextLoop())
+	if err != nil {
+		return nil, err
+	}
+	fd, err := dup(ln.(syscall.Conn))
+	if err != nil {
+		return nil, err
+	}
+	// Accepted sockets inherit these.
+	boundOutput(fd)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	return &listener{l: l, ln: ln, accept: accept, fd: fd, spare: openSpare(), done: make(chan struct{})}, nil
 }
 
 func openSpare() int {
@@ -160,9 +168,14 @@ func (s *listener) exhausted(err error) {
 // greet starts the handshake on the loop to which the connection will belong.
 func (s *listener) greet(fd int, from netip.AddrPort) {
 	t := s.l.t
-	l, err := t.loopAt(t.nextLoop())
-	if err != nil || !t.enter() {
+	if !t.enter() {
 		_ = unix.Close(fd)
+		return
+	}
+	l, err := t.loopAt(t.nextLoop())
+	if err != nil {
+		_ = unix.Close(fd)
+		t.leave()
 		return
 	}
 	h := &shake{l: l, s: s, fd: fd, from: from}

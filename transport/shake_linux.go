@@ -119,12 +119,13 @@ func (h *shake) answer(bad *HandshakeError) {
 	t.run(c, h.buf[n:], open)
 }
 
-// refuse sends the answer and has the loop wait until the peer has read it.
+// refuse sends the answer and has the loop wait until the peer has read it. The loop
+// may still hold h itself, in its list of the urgent.
 func (h *shake) refuse(answer []byte) {
 	_, _ = unix.Write(h.fd, answer)
 	_ = unix.Shutdown(h.fd, unix.SHUT_WR)
-	h.buf, h.over, h.refused = nil, false, true
-	h.l.call(func() { h.watch(h.l.t.ticks() + h.l.t.closeTicks) })
+	rest := &shake{l: h.l, s: h.s, fd: h.fd, refused: true}
+	h.l.call(func() { rest.watch(h.l.t.ticks() + h.l.t.closeTicks) })
 }
 
 // cutShakes cuts the handshakes of a listener that is closed.

@@ -147,7 +147,17 @@ func (t *Transport) serve(conn net.Conn, pre []byte, open func(*Conn) Handler) {
 		return
 	}
 	c.net = newNetConn(c, conn)
-	if !t.handOut(c, open) {
+	// What open sends gets a writer at once, which must not call a Handler yet.
+	c.net.calls.Lock()
+	ok := t.handOut(c, open)
+	if !ok {
+		c.mu.Lock()
+		c.set(isClosed)
+		c.out = nil
+		c.mu.Unlock()
+	}
+	c.net.calls.Unlock()
+	if !ok {
 		_ = conn.Close()
 		t.leave()
 		return

@@ -82,7 +82,7 @@ func open(t testing.TB, o transport.Options, listen func(testing.TB) (net.Listen
 // serveHTTP mounts a transport in net/http.
 func serveHTTP(t testing.TB, tr *transport.Transport, ln net.Listener, accept transport.AcceptFunc) {
 	srv := &httptest.Server{Listener: ln, Config: &http.Server{
-		ReadHeaderTimeout: 300 * time.Millisecond,
+		ReadHeaderTimeout: 3 * time.Second,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			u, open, err := ask(accept, r)

@@ -152,6 +152,7 @@ func (s *suite) heartbeat(t *testing.T) {
 }
 
 func (s *suite) dead(t *testing.T) {
+	t.Parallel()
 	o := quick()
 	o.DeadCode = 4002
 	p := s.open(t, o, nil)
@@ -164,9 +165,11 @@ func (s *suite) dead(t *testing.T) {
 }
 
 func (s *suite) alive(t *testing.T) {
+	t.Parallel()
 	o := quick()
+	o.PingInterval, o.DeadAfter = 200*time.Millisecond, 2*time.Second
 	p := s.open(t, o, nil)
-	for start := time.Now(); time.Since(start) < 3*o.DeadAfter; {
+	for start := time.Now(); time.Since(start) < o.DeadAfter+o.PingInterval; {
 		f, err := p.Next()
 		require.NoError(t, err)
 		require.Equal(t, ws.OpPing, f.Header.OpCode)
@@ -177,8 +180,10 @@ func (s *suite) alive(t *testing.T) {
 
 // stalled: a peer that sends but does not read.
 func (s *suite) stalled(t *testing.T) {
+	t.Parallel()
 	o := quick()
 	o.StallCode = 4001
+	o.PingInterval, o.DeadAfter, o.FrameTimeout = time.Minute, time.Hour, time.Hour
 	p := s.open(t, o, nil)
 	p.fill()
 	stop := make(chan struct{})

@@ -151,6 +151,7 @@ func (s *suite) handshakeBudget(t *testing.T) {
 		"time":  {[]byte("GET / HTTP/1.1\r\nHost: te"), 408},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			conn, err := dial()
 			require.NoError(t, err)
 			c, err := Handshake(conn, tc.request)

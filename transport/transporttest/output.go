@@ -89,7 +89,7 @@ func (s *suite) interleaved(t *testing.T) {
 
 // fill writes until more output waits than any buffer below will take.
 func (p *pair) fill() (frames int) {
-	for p.c.Buffered() < 1<<20 {
+	for p.c.Buffered() < 1<<20 && frames < 1000 {
 		p.c.Send(numbered(frames, 50_000))
 		frames++
 	}

@@ -44,8 +44,8 @@ func NewRecorder() *Recorder {
 	return &Recorder{
 		Messages: make(chan Message, 1<<14),
 		Drained:  make(chan struct{}, 1),
-		Large:    make(chan int64, 16),
-		End:      make(chan End, 1),
+		Large:    make(chan int64, 1<<10),
+		End:      make(chan End, 1<<14),
 	}
 }
 

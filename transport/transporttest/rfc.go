@@ -2,8 +2,12 @@ package transporttest
 
 import (
 	"bytes"
+	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -104,23 +108,41 @@ func rfcCases() []rfcCase {
 	}
 }
 
-// rfc runs every case in one write and again byte by byte.
+// rfc runs every case in one write and again byte by byte, all on one server.
 func (s *suite) rfc(t *testing.T) {
-	for _, tc := range rfcCases() {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Run("at once", func(t *testing.T) { s.rfcCase(t, tc, len(tc.stream)) })
-			if len(tc.stream) < 1000 {
-				t.Run("byte by byte", func(t *testing.T) { s.rfcCase(t, tc, 1) })
-			} else {
-				t.Run("in pieces", func(t *testing.T) { s.rfcCase(t, tc, 1021) })
-			}
-		})
+	var recorders sync.Map // by path
+	_, dial := s.start(t, transport.Options{}, func(r *http.Request) (transport.Upgrade, func(*transport.Conn) transport.Handler, error) {
+		return transport.Upgrade{}, func(*transport.Conn) transport.Handler {
+			h := NewRecorder()
+			recorders.Store(r.URL.Path, h)
+			return h
+		}, nil
+	})
+	connect := func(t *testing.T, path string) *pair {
+		conn, err := dial()
+		require.NoError(t, err)
+		client, err := Handshake(conn, Request(path))
+		require.NoError(t, err)
+		t.Cleanup(client.Close)
+		var h any
+		require.Eventually(t, func() (ok bool) { h, ok = recorders.Load(path); return ok }, patience, time.Millisecond)
+		return &pair{Client: client, t: t, h: h.(*Recorder)}
+	}
+	for i, tc := range rfcCases() {
+		step := 1
+		if len(tc.stream) > 1000 {
+			step = 1021
+		}
+		for name, step := range map[string]int{"at once": len(tc.stream), "in pieces": step} {
+			t.Run(tc.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				s.rfcCase(t, connect(t, fmt.Sprintf("/%d/%d", i, step)), tc, step)
+			})
+		}
 	}
 }
 
-func (s *suite) rfcCase(t *testing.T, tc rfcCase, step int) {
-	t.Parallel()
-	p := s.open(t, transport.Options{}, nil)
+func (s *suite) rfcCase(t *testing.T, p *pair, tc rfcCase, step int) {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -152,4 +174,5 @@ func (s *suite) rfcCase(t *testing.T, tc rfcCase, step int) {
 	<-written
 	require.Equal(t, tc.code, p.ended().Code, tc.rule)
 	None(t, p.h.Messages, "message after the close")
+	p.h.Check(t)
 }

@@ -113,8 +113,8 @@ func (p *pair) ended() End {
 // quick are short times, for tests that wait for one to pass.
 func quick() transport.Options {
 	return transport.Options{
-		PingInterval: 60 * time.Millisecond,
-		DeadAfter:    200 * time.Millisecond,
+		PingInterval: 100 * time.Millisecond,
+		DeadAfter:    500 * time.Millisecond,
 		StallAfter:   150 * time.Millisecond,
 		FrameTimeout: 100 * time.Millisecond,
 		CloseTimeout: 100 * time.Millisecond,
