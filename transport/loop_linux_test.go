@@ -2,7 +2,6 @@ package transport_test
 
 import (
 	"net"
-	"net/http"
 	"runtime"
 	"syscall"
 	"testing"
@@ -15,22 +14,6 @@ import (
 	"github.com/gabblehq/chat/transport"
 	"github.com/gabblehq/chat/transport/transporttest"
 )
-
-func grant(open func(*transport.Conn) transport.Handler) transport.AcceptFunc {
-	return func(*http.Request) (transport.Upgrade, func(*transport.Conn) transport.Handler, error) {
-		return transport.Upgrade{}, open, nil
-	}
-}
-
-func connect(t testing.TB, dial func() (net.Conn, error)) *transporttest.Client {
-	t.Helper()
-	conn, err := dial()
-	require.NoError(t, err)
-	c, err := transporttest.Handshake(conn, transporttest.Request("/"))
-	require.NoError(t, err)
-	require.Equal(t, 101, c.Response.StatusCode)
-	return c
-}
 
 // TestCost: an idle connection is one descriptor and no goroutine.
 func TestCost(t *testing.T) {

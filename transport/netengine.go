@@ -70,7 +70,7 @@ func (e *netEngine) sweepLoop(t *Transport, stop chan struct{}) {
 	period := min(t.fastSweep(), t.slowSweep())
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
-	last := t.ticks()
+	last, excused := t.ticks(), false
 	for {
 		select {
 		case <-stop:
@@ -78,9 +78,9 @@ func (e *netEngine) sweepLoop(t *Transport, stop chan struct{}) {
 		case <-ticker.C:
 		}
 		now := t.ticks()
-		late := age(now, last) > 4*ticksOf(period)
+		excused = !excused && age(now, last) > 4*ticksOf(period)
 		last = now
-		if late {
+		if excused {
 			continue // the process stood still: let the readers catch up first
 		}
 		for _, c := range e.all() {

@@ -185,3 +185,19 @@ type pipeAddr struct{}
 
 func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "pipe" }
+
+func grant(open func(*transport.Conn) transport.Handler) transport.AcceptFunc {
+	return func(*http.Request) (transport.Upgrade, func(*transport.Conn) transport.Handler, error) {
+		return transport.Upgrade{}, open, nil
+	}
+}
+
+func connect(t testing.TB, dial func() (net.Conn, error)) *transporttest.Client {
+	t.Helper()
+	conn, err := dial()
+	require.NoError(t, err)
+	c, err := transporttest.Handshake(conn, transporttest.Request("/"))
+	require.NoError(t, err)
+	require.Equal(t, 101, c.Response.StatusCode)
+	return c
+}
