@@ -18,6 +18,7 @@ export class Client {
   #connection;
   #me;
   #save;
+  #hidden = new Map(); // direct rooms that were left -> the newest seq then
   #asked = new Set(); // rooms whose presence is being asked for
   #joinCount = 0;
   #joins = new Map(); // ref of a join under way -> its rooms
@@ -64,6 +65,7 @@ export class Client {
   leave(room) {
     if (room.joined) this.#connection.request({ type: "leave", room: room.id }).catch(() => {});
     this.rooms.delete(room.id);
+    if (room.direct) this.#hidden.set(room.id, room.log.newestSeq);
     this.#changed();
     this.#keep();
   }
@@ -126,7 +128,7 @@ export class Client {
       cursor = page.cursor;
       if (!page.more || !cursor) break;
     }
-    const news = found.filter((r) => r.kind === "direct" && r.last_message && !this.rooms.has(r.id));
+    const news = found.filter((r) => r.kind === "direct" && !this.rooms.has(r.id) && r.last_message?.seq > (this.#hidden.get(r.id) ?? 0));
     const fresh = news.map((state) => {
       const room = new Room(state.id, this.#me.id, { peer: state.peers?.find((p) => p.id !== this.#me.id)?.id ?? this.#me.id });
       room.state = state;
@@ -225,7 +227,7 @@ export class Client {
         this.#askWhoIsThere(room);
         break;
       case "typing":
-        if (frame.user.id !== this.#me.id) room.typists.set(frame.user, frame.active, now, this.limits.typing_ttl_ms || 6000);
+        if (frame.user && frame.user.id !== this.#me.id) room.typists.set(frame.user, frame.active, now, this.limits.typing_ttl_ms || 6000);
         break;
       case "left":
         room.joined = false;
@@ -239,7 +241,10 @@ export class Client {
     let room = this.rooms.get(frame.room);
     const direct = frame.state?.kind === "direct";
     if (!room) {
-      if (!direct) return; // left again before the answer came
+      if (!direct) { // left again before the answer came
+        this.#connection.send({ type: "leave", room: frame.room });
+        return;
+      }
       const peers = frame.state.peers || [];
       room = new Room(frame.room, this.#me.id, { peer: peers.find((p) => p.id !== this.#me.id)?.id ?? this.#me.id });
       this.rooms.set(room.id, room);

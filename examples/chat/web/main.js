@@ -16,7 +16,9 @@ import { TimelineView } from "./view-timeline.js";
 
 const ROOMS = "gabble.rooms"; // what this tab has joined, and what it has not sent yet
 const SIGNED_OUT = "gabble.signed-out";
-const LOOK_AROUND_MS = 10_000; // how soon a direct message of somebody new is noticed
+const TIP = "gabble.tip";
+const HOME = "lobby"; // the room that is always there
+const LOOK_AROUND_MS = 5_000; // how soon a direct message of somebody new is noticed
 const WIDE = matchMedia("(min-width: 1180px)");
 const PHONE = matchMedia("(max-width: 760px)");
 
@@ -115,6 +117,13 @@ class App {
     document.addEventListener("keydown", (e) => this.#onKey(e));
     $("to-rooms").append(icon("back"));
     $("to-rooms").addEventListener("click", () => this.#sidebar(true));
+    $("leave").addEventListener("click", () => this.#leave());
+    $("tip-close").append(icon("close"));
+    $("tip-close").addEventListener("click", () => {
+      $("tip").hidden = true;
+      sessionStorage.setItem(TIP, "seen");
+    });
+    $("tip").hidden = sessionStorage.getItem(TIP) === "seen";
     $("show-people").append(icon("people"));
     $("show-hood").append(icon("frames"));
     for (const name of ["people", "hood"]) {
@@ -160,17 +169,18 @@ class App {
     if (this.#due) return;
     this.#due = true;
     const draw = () => {
+      if (!this.#due) return;
       this.#due = false;
       this.#draw();
     };
-    if (document.hidden) setTimeout(draw, 200);
-    else requestAnimationFrame(draw);
+    requestAnimationFrame(draw);
+    setTimeout(draw, 250); // a hidden page has no frames
   }
 
   #draw() {
     const room = this.#current;
     if (!room) return;
-    if (!this.#client.rooms.has(room.id)) return this.#show(this.#client.open("lobby"));
+    if (!this.#client.rooms.has(room.id)) return this.#show(this.#client.open(HOME));
     const { timeline, rooms, people, composer, hood } = this.#views;
     timeline.draw();
     rooms.draw(this.#client.rooms.values(), room);
@@ -197,6 +207,8 @@ class App {
     if ($("room-avatar").dataset.mark !== mark) {
       $("room-avatar").dataset.mark = mark;
       $("room-avatar").replaceChildren(roomAvatar(room, here));
+      $("leave").hidden = room.id === HOME;
+      $("leave").replaceChildren(icon("leave"), S.leave(room.direct ? title : `#${title}`));
     }
   }
 
@@ -226,7 +238,7 @@ class App {
       if (room) return this.#show(room);
       name = "";
     }
-    if (name || !this.#current) this.#show(this.#client.open(roomId(name) || "lobby"));
+    if (name || !this.#current) this.#show(this.#client.open(roomId(name) || HOME));
   }
 
   #send(text) {
@@ -257,6 +269,13 @@ class App {
   async #addRoom() {
     const id = await askRoom(() => this.#lookAround(), this.#client.rooms);
     if (id) this.#show(this.#client.open(id));
+  }
+
+  #leave() {
+    const room = this.#current;
+    if (!WIDE.matches) this.#togglePanel(null);
+    this.#show(this.#client.open(HOME));
+    this.#client.leave(room);
   }
 
   #lookAround() {

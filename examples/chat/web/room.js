@@ -6,6 +6,7 @@ import { People } from "./people.js";
 import { Typists } from "./typing.js";
 
 const NOTICES = 50;
+const RETURN_MS = 30_000;
 const QUIET_ABOVE = 20; // who comes and goes is news in small rooms only
 let notices = 0;
 
@@ -22,6 +23,7 @@ export class Room {
   unread = 0;
   unreadAfter = -1; // seq of the last message seen before the unread line; -1: no line
   #seenSeq = -1;
+  #returning = new Map(); // user id -> until when their coming is a coming back
 
   constructor(id, me, { peer = "", outbox } = {}) {
     this.id = id;
@@ -46,9 +48,10 @@ export class Room {
     this.error = "";
     if (frame.state) this.state = frame.state;
     if (!resumed) this.#start(frame, frame.reset || this.log.loaded, now);
-    const before = this.people.online;
-    const { came, went } = this.people.replace(frame.online || 0, frame.users);
-    if (before > 0) this.#comings(came, went, now);
+    // Who was here before the connection was lost and is not yet back has lost
+    // theirs too, most likely: neither going nor coming.
+    for (const user of this.people.list) this.#returning.set(user.id, now + RETURN_MS);
+    this.people.replace(frame.online || 0, frame.users);
   }
 
   onReset(frame, now) {
@@ -99,7 +102,11 @@ export class Room {
 
   #comings(came, went, now) {
     if (this.people.online > QUIET_ABOVE || this.state?.kind === "direct") return;
-    for (const user of came) this.#coming("came", "went", user, now);
+    for (const user of came) {
+      const until = this.#returning.get(user.id) || 0;
+      this.#returning.delete(user.id);
+      if (until <= now) this.#coming("came", "went", user, now);
+    }
     for (const user of went) this.#coming("went", "came", user, now);
   }
 

@@ -29,7 +29,7 @@ export const S = {
   beginning: (title) => `This is the beginning of ${title}.`,
   older: "Loading older messages…",
   placeholder: (title) => `Message ${title}`,
-  offlinePlaceholder: (title) => `Message ${title} (goes out when you are back)`,
+  offlinePlaceholder: (title) => `Message ${title}, sent later`,
   tooLong: (n) => `${n} too many`,
   connecting: "Connecting…",
   offline: (s) => (s > 0 ? `Offline, retrying in ${s} s` : "Offline, retrying…"),

@@ -61,10 +61,15 @@ const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
 // initials are one or two letters for an avatar.
 export function initials(name) {
-  const words = name.trim().split(/\s+/u).filter(Boolean);
+  const all = name.trim().split(/\s+/u).filter(Boolean);
+  const named = all.filter((w) => !/^\d/.test(w)); // the 7 of "Jade Gecko 7" is no surname
+  const words = named.length ? named : all;
   const first = (w) => (w ? [...graphemes.segment(w)][0].segment.toUpperCase() : "");
   return words.length > 1 ? first(words[0]) + first(words[words.length - 1]) : first(words[0]) || "?";
 }
+
+// Hues that are pleasant and easy to tell apart; dark yellow is neither.
+const HUES = [10, 35, 60, 135, 160, 185, 210, 235, 260, 285, 310, 340];
 
 // hue is a stable colour of a user: the same id, the same hue, everywhere.
 export function hue(id) {
@@ -72,7 +77,7 @@ export function hue(id) {
   for (let i = 0; i < id.length; i++) h = Math.imul(h ^ id.charCodeAt(i), 16777619) >>> 0;
   h = Math.imul(h ^ (h >>> 15), 2246822519) >>> 0;
   h = (h ^ (h >>> 13)) >>> 0;
-  return (h % 18) * 20;
+  return HUES[h % HUES.length];
 }
 
 // onlyEmoji: a message of a few emoji and nothing else is shown large.

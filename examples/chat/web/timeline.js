@@ -19,7 +19,10 @@ export function items({ log, outbox, notices, unreadAfter }, me) {
   const flush = (seq) => {
     while (left.length && left[0].after < seq) {
       const n = left.shift();
-      out.push({ ...n, kind: "notice", what: n.kind, key: `notice ${n.id}` });
+      const last = out[out.length - 1];
+      // Several who come, or go, at the same point are one line.
+      if (n.user && last?.what === n.kind) last.users.push(n.user);
+      else out.push({ ...n, kind: "notice", what: n.kind, users: n.user ? [n.user] : [], key: `notice ${n.id}` });
     }
   };
 

@@ -3,7 +3,7 @@
 import { $, h, put } from "./dom.js";
 
 const KEPT = 200;
-const QUIET = new Set(["ping", "pong", "typing"]);
+const QUIET = new Set(["ping", "pong", "typing", "rooms"]);
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
 
 export class HoodView {

@@ -17,7 +17,7 @@ export function askName(enter, { name = "", problem = "" } = {}) {
     form.onsubmit = async (e) => {
       e.preventDefault();
       const typed = input.value.trim();
-      const room = roomId($("login-room").value) || "lobby";
+      const room = roomId($("login-room").value);
       if (!typed) return complain(S.nameNeeded);
       $("login-submit").disabled = true;
       try {

@@ -58,7 +58,8 @@ export class RoomsView {
   #row(room, current) {
     const last = room.last;
     const here = room.direct && room.people.list.some((u) => u.id !== room.me);
-    const preview = last ? `${last.own ? S.you : last.user?.name || last.user?.id || ""}: ${last.content}` : S.noMessages;
+    const author = last?.own ? S.you : room.direct ? "" : last?.user?.name || last?.user?.id || "";
+    const preview = last ? [author, last.content].filter(Boolean).join(": ") : S.noMessages;
     const badge = room.unread > 0
       ? h("span", { class: "badge" }, h("span", { "aria-hidden": "true" }, room.unread > 99 ? "99+" : String(room.unread)), h("span", { class: "hidden" }, S.unread(room.unread)))
       : null;

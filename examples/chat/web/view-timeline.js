@@ -63,8 +63,9 @@ export class TimelineView {
     this.#older.hidden = !room.log.more;
     this.#older.textContent = room.loadingOlder ? S.older : "";
     this.#empty(room, list);
-    if (anchor) this.#scroller.scrollTop += anchor.el.getBoundingClientRect().top - anchor.top;
-    else this.#jump();
+    const place = anchor && this.#rows.get(anchor.key);
+    if (place) this.#scroller.scrollTop += place.el.getBoundingClientRect().top - anchor.top;
+    else if (!anchor) this.#jump();
     this.#showPill();
     if (room.log.loaded && !room.loadingOlder) requestAnimationFrame(() => this.#scroller.removeAttribute("aria-busy"));
     if (this.#scroller.scrollTop < NEAR_TOP) this.#act.older();
@@ -82,15 +83,19 @@ export class TimelineView {
     this.#below = 0;
   }
 
-  // anchor is a row that the reader sees, and where: after the change it is put
-  // back there.
+  // anchor is the first row that the reader sees whole, and where: after the
+  // change it is put back there. By its key, for the change may replace it.
   #anchor() {
-    const top = this.#scroller.getBoundingClientRect().top;
+    const view = this.#scroller.getBoundingClientRect();
+    let cut = null; // taller than the view: better than nothing
     for (const el of this.#list.children) {
-      const r = el.getBoundingClientRect();
-      if (r.bottom > top && el.classList.contains("message")) return { el, top: r.top };
+      const { top, bottom } = el.getBoundingClientRect();
+      if (!el.dataset.key || bottom <= view.top) continue;
+      if (top >= view.bottom) break;
+      if (top >= view.top) return { key: el.dataset.key, top };
+      cut ??= { key: el.dataset.key, top };
     }
-    return null;
+    return cut;
   }
 
   // patch brings the rows to the list: rows that stay are not touched.
@@ -151,7 +156,7 @@ export class TimelineView {
     const el = h("li", {
       class: ["message", own ? "own" : "other", item.first && "first", item.last && "last", item.state].filter(Boolean).join(" "),
       tabindex: "-1",
-      dataset: { id: item.id, seq: m?.seq ?? "", nonce: (m ?? entry).nonce || "", state: item.state },
+      dataset: { key: item.key, id: item.id, seq: m?.seq ?? "", nonce: (m ?? entry).nonce || "", state: item.state },
     });
     if (!own) el.append(item.last ? avatar(user) : h("span", { class: "avatar-space" }));
     const body = h("div", { class: "body" });
@@ -248,7 +253,7 @@ function linked(text) {
 }
 
 function noticeText(item) {
-  const name = item.user?.name || item.user?.id;
+  const name = item.users?.length ? format.names(item.users, S.others) : "";
   switch (item.what) {
     case "came": return S.came(name);
     case "went": return S.went(name);
@@ -260,7 +265,7 @@ function noticeText(item) {
 
 // signature is what a row looks like: if it is the same, the row is.
 function signature(item) {
-  if (item.kind !== "message") return item.text || "";
+  if (item.kind !== "message") return `${item.text || ""}${item.users?.length || ""}`;
   const m = item.message;
   return [item.state, item.first, item.last, m ? `${m.rev} ${m.user?.name || ""}` : item.entry.error].join("|");
 }

@@ -1,0 +1,108 @@
+//go:build linux
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// config is what the flags say.
+type config struct {
+	Mode       string        `json:"mode"`
+	Door       string        `json:"door"`
+	Bare       bool          `json:"bare"`
+	Conns      int           `json:"conns"`
+	Rooms      int           `json:"rooms"`
+	Members    int           `json:"members"`
+	Publishers int           `json:"publishers"`
+	Window     int           `json:"window"`
+	Content    int           `json:"content"`
+	Messages   int           `json:"messages"`
+	Stalled    int           `json:"stalled"`
+	Missed     int           `json:"missed"`
+	Runs       int           `json:"runs"`
+	Warmup     time.Duration `json:"warmup_ns"`
+	Duration   time.Duration `json:"duration_ns"`
+	Settle     time.Duration `json:"settle_ns"`
+	Small      int           `json:"small"`
+	JSON       string        `json:"-"`
+	CPUProfile string        `json:"-"`
+	MemProfile string        `json:"-"`
+}
+
+// inFlight is how many connections are being opened at once: fewer than the
+// smallest backlog a listener is likely to have.
+const inFlight = 128
+
+func configure(args []string, stderr io.Writer) (*config, error) {
+	c := &config{}
+	f := flag.NewFlagSet("scale", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&c.Mode, "mode", "compare", "idle, fanout, compare, rooms, storm or slow")
+	f.StringVar(&c.Door, "door", "http", "how connections come in: http (net/http) or raw (Server.Serve)")
+	f.BoolVar(&c.Bare, "bare", false, "fanout: the bare server instead of the SDK")
+	f.IntVar(&c.Conns, "conns", 15000, "idle, rooms, storm: connections")
+	f.IntVar(&c.Rooms, "rooms", 150, "idle, rooms, storm: rooms over which the connections are spread")
+	f.IntVar(&c.Members, "members", 10000, "fanout, compare, slow: members of the room")
+	f.IntVar(&c.Small, "small", 1000, "compare: members of a second, smaller room; 0 none")
+	f.IntVar(&c.Publishers, "publishers", 64, "fanout, compare, slow: sessions that publish")
+	f.IntVar(&c.Window, "window", 64, "fanout: messages that not all members have yet, in all")
+	f.IntVar(&c.Content, "content", 128, "bytes of content in a message")
+	f.IntVar(&c.Messages, "messages", 0, "fanout: stop after so many messages instead of -duration")
+	f.IntVar(&c.Missed, "missed", 20, "storm: messages sent to each room while all clients are away")
+	f.IntVar(&c.Stalled, "stalled", 20, "slow: members that do not read")
+	f.IntVar(&c.Runs, "runs", 5, "compare: runs of each, of which the median counts")
+	f.DurationVar(&c.Warmup, "warmup", time.Second, "load before measuring")
+	f.DurationVar(&c.Duration, "duration", 5*time.Second, "load that is measured")
+	f.DurationVar(&c.Settle, "settle", time.Minute, "idle: time from the ramp to the measurement")
+	f.StringVar(&c.JSON, "json", "", "write the result to this file as JSON, - for standard output")
+	f.StringVar(&c.CPUProfile, "cpuprofile", "", "write a CPU profile of the server to this file: under load, idle: during the ramp")
+	f.StringVar(&c.MemProfile, "memprofile", "", "write a heap profile of the server to this file, idle: after settling")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	return c, c.check()
+}
+
+func (c *config) check() error {
+	sockets := 0
+	switch c.Mode {
+	case "idle", "rooms", "storm":
+		sockets = c.Conns
+		if c.Rooms < 1 || c.Rooms > c.Conns {
+			return fmt.Errorf("-rooms %d: not between 1 and -conns %d", c.Rooms, c.Conns)
+		}
+	case "fanout", "compare", "slow":
+		sockets = c.Members + c.Publishers
+		if c.Publishers < 1 || c.Members < 1 {
+			return fmt.Errorf("-members %d, -publishers %d: at least one of each", c.Members, c.Publishers)
+		}
+	default:
+		return fmt.Errorf("-mode %q: not idle, fanout, compare, rooms, storm or slow", c.Mode)
+	}
+	if c.Door != "http" && c.Door != "raw" {
+		return fmt.Errorf("-door %q: not http or raw", c.Door)
+	}
+	if c.Window < 1 || c.Window > maxWindow {
+		return fmt.Errorf("-window %d: not between 1 and %d", c.Window, maxWindow)
+	}
+	if c.Mode == "slow" && c.Stalled >= c.Members {
+		return fmt.Errorf("-stalled %d: nobody of -members %d is left to read", c.Stalled, c.Members)
+	}
+	if c.Runs < 1 || c.Content < 1 {
+		return fmt.Errorf("-runs %d, -content %d: at least 1", c.Runs, c.Content)
+	}
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil && uint64(sockets)+64 > lim.Cur {
+		return fmt.Errorf("%d connections need as many open files in each process; the limit is %d (ulimit -n)", sockets, lim.Cur)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sizes is what a process holds.
+type sizes struct {
+	RSS        int64 `json:"rss"` // VmRSS, bytes
+	FDs        int   `json:"fds"`
+	Goroutines int   `json:"goroutines"`
+	Heap       int64 `json:"heap"` // bytes in live and not yet swept objects
+	Stacks     int64 `json:"stacks"`
+	Conns      int   `json:"conns"`
+	RoomsLive  int   `json:"rooms"`
+}
+
+func takeSizes() (s sizes, err error) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return s, err
+	}
+	s.FDs = len(entries) - 1 // without the one that reads
+	s.Goroutines = runtime.NumGoroutine()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.Heap, s.Stacks = int64(m.HeapAlloc), int64(m.StackInuse)
+	s.RSS, err = rss()
+	return s, err
+}
+
+func rss() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := bytes.Cut(status, []byte("VmRSS:"))
+	f := bytes.Fields(rest)
+	if !ok || len(f) < 2 || string(f[1]) != "kB" {
+		return 0, fmt.Errorf("no VmRSS in /proc/self/status")
+	}
+	kb, err := strconv.ParseInt(string(f[0]), 10, 64)
+	return kb << 10, err
+}
+
+// clock is the time in microseconds of an arbitrary clock that does not jump.
+func clock() int64 { return time.Since(started).Microseconds() }
+
+var started = time.Now()
+
+// cpuTime is the user and system time of this process, in microseconds.
+func cpuTime() (int64, error) {
+	var ru unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &ru); err != nil {
+		return 0, err
+	}
+	return ru.Utime.Nano()/1e3 + ru.Stime.Nano()/1e3, nil
+}
+
+// busyTime is what all processes together have used of all cores since boot,
+// in microseconds and steps of 10 ms.
+func busyTime() (int64, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(stat), "\n")
+	f := strings.Fields(line)
+	if len(f) < 8 || f[0] != "cpu" {
+		return 0, fmt.Errorf("/proc/stat: %q", line)
+	}
+	sum := int64(0)
+	for _, i := range []int{1, 2, 3, 6, 7} { // user nice system irq softirq
+		n, err := strconv.ParseInt(f[i], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum * 10_000, nil
+}
+
+// place says where figures come from.
+type place struct {
+	CPUs   int    `json:"cpus"`
+	Go     string `json:"go"`
+	Kernel string `json:"kernel"`
+	Commit string `json:"commit,omitempty"`
+}
+
+func machine() place {
+	p := place{CPUs: runtime.NumCPU(), Go: runtime.Version()}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		p.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				p.Commit = s.Value
+			}
+		}
+	}
+	return p
+}
