@@ -11,6 +11,10 @@ import (
 
 // authenticate asks the host who is speaking.
 func (s *Server) authenticate(c *call) error {
+	if c.who != nil { // asked already
+		c.cmd.User = *c.who
+		return nil
+	}
 	var who User
 	err := guard(func() (err error) {
 		who, err = s.opt.Authenticate(c.request)
@@ -51,6 +55,9 @@ func (s *session) handleAuth(c *call) {
 		err = s.adopt(&c.cmd.User)
 	}
 	if err == nil {
+		s.mu.Lock()
+		s.settled = true // from now on only the same user
+		s.mu.Unlock()
 		s.welcome(c.wire.Ref)
 		return
 	}

@@ -21,7 +21,8 @@ type call struct {
 	query   Query
 	limit   int
 	cursor  string
-	request *http.Request // for CmdAuth: what Authenticate is asked with
+	request *http.Request // for CmdAuth: what Authenticate is asked with,
+	who     *User         // or what it has said
 	info    RoomInfo      // for CmdCreateRoom
 	update  RoomUpdate    // for CmdUpdateRoom
 

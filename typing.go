@@ -46,7 +46,8 @@ func (r *liveRoom) typed(who *User, active bool) {
 		if u == nil {
 			break
 		}
-		u.who, u.until = who, now.Add(r.srv.opt.Limits.TypingExpiry)
+		whom := *who // the caller's may be used again for somebody else
+		u.who, u.until = &whom, now.Add(r.srv.opt.Limits.TypingExpiry)
 		if now.Sub(u.told) >= retell {
 			u.told = now
 			frame = r.typingFrame(who, true)

@@ -71,6 +71,19 @@ func (s *Server) identify(r *http.Request, ip netip.Addr) (*User, error) {
 		}
 	}
 	c.cmd.Type, c.cmd.RemoteIP, c.request = CmdAuth, ip, r
+	if r.Header.Get("Authorization") == "" && r.Header.Get("Cookie") == "" {
+		// Most likely a browser whose first frame will tell. That is no failed
+		// attempt, which middleware would have to count and log.
+		err := s.authenticate(c)
+		if errors.Is(err, ErrUnauthenticated) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		who := c.cmd.User
+		c.cmd.User, c.who = User{}, &who
+	}
 	err := s.dispatch(r.Context(), c)
 	if err != nil {
 		if errors.Is(err, ErrUnauthenticated) && r.Header.Get("Authorization") == "" {
