@@ -240,3 +240,23 @@ func BenchmarkFanOut(b *testing.B) {
 		})
 	}
 }
+
+// A log that has lost what the topic has seen must not be asked without end.
+func TestALogThatWentBackIsAskedOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{RingFrames: 1})
+		defer h.Close()
+		m := &model{}
+		newTopic(h, m)
+		for range 10 {
+			appendOne(t, m, 0)
+		}
+		m.mu.Lock()
+		m.changes = m.changes[:5]
+		m.mu.Unlock()
+		s := &sink{}
+		m.topic.Attach(&s.Sub, s, m.name(), 5, true)
+		time.Sleep(10*time.Second + time.Millisecond)
+		require.LessOrEqual(t, h.Stats().Fills, int64(11))
+	})
+}

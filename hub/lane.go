@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // lane does all the writing to the sinks that belong to it, on one goroutine.
@@ -399,6 +400,14 @@ func (l *lane) receive(r result) {
 		if s.flags&blocked != 0 {
 			return // what is left is read again from where the cursor stands
 		}
+	}
+	if _, head := t.Head(); !p.Reset && len(p.Frames) == 0 && p.Through <= s.cursor && s.cursor < head {
+		// The log says that there is nothing where the topic has seen
+		// something: it lags behind itself, or has been rolled back. Asking
+		// again at once would be asking without end.
+		s.flags |= blocked
+		time.AfterFunc(retryAfter, s.Wake)
+		return
 	}
 	if p.Reset {
 		s.cursor, s.gen = p.Through, t.gen.Load()
