@@ -89,6 +89,24 @@ func TestCursorResumes(t *testing.T) {
 	require.Error(t, back(wire.AppendJoined(nil, &wire.Joined{Room: "room-0", Epoch: "e", Head: 7, Reset: true})))
 }
 
+// What is not decoded again has to be the same to the last byte, and next.
+func TestDecodedOnce(t *testing.T) {
+	d, five := new(decoded), message(5)
+	require.Nil(t, d.find(5, five))
+	d.keep(5, append([]byte(nil), five...))
+	require.EqualValues(t, 5, d.find(5, five).Rev)
+	require.Equal(t, "1", string(d.find(5, five).Nonce))
+	require.Nil(t, d.find(6, five), "doubled, or out of order")
+	require.Nil(t, d.find(5, five[:len(five)-1]))
+	for i := range five {
+		other := append([]byte(nil), five...)
+		other[i]++
+		require.Nil(t, d.find(5, other))
+	}
+	d.keep(5+maxWindow, message(5+maxWindow))
+	require.Nil(t, d.find(5, five), "long ago")
+}
+
 // Frames come in pieces of any size.
 func TestFramesInPieces(t *testing.T) {
 	var stream []byte

@@ -34,7 +34,8 @@ type client struct {
 	now       int64 // when the bytes at hand were read
 	lastNonce int64
 	load      workload
-	err       error // the first thing that was not in order
+	once      *decoded // nil: every frame is decoded
+	err       error    // the first thing that was not in order
 
 	opening, open                               int
 	frames, delivered, signals, pings, commands int64
@@ -150,6 +151,7 @@ type connectArgs struct {
 	Rooms      int    `json:"rooms"`      // room names are the same in every process
 	Publishers int    `json:"publishers"` // more connections, which join nothing
 	Content    int    `json:"content"`
+	Once       bool   `json:"once"` // see decoded
 }
 
 // rampResult tells how long it took.
@@ -166,6 +168,9 @@ func (cl *client) connect(a connectArgs, progress func(int)) (any, error) {
 	}
 	cl.addr, cl.host = unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}, a.Addr
 	cl.content = filler(a.Content)
+	if a.Once {
+		cl.once = new(decoded)
+	}
 	cl.conns = make([]conn, a.Members+a.Publishers)
 	cl.tokens = make([]string, len(cl.conns))
 	for i := range cl.conns {

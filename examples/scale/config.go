@@ -22,6 +22,7 @@ type config struct {
 	Publishers int           `json:"publishers"`
 	Window     int           `json:"window"`
 	Content    int           `json:"content"`
+	Decode     string        `json:"decode"`
 	Messages   int           `json:"messages"`
 	Stalled    int           `json:"stalled"`
 	Missed     int           `json:"missed"`
@@ -53,6 +54,7 @@ func configure(args []string, stderr io.Writer) (*config, error) {
 	f.IntVar(&c.Publishers, "publishers", 64, "fanout, compare, slow: sessions that publish")
 	f.IntVar(&c.Window, "window", 64, "fanout: messages that not all members have yet, in all")
 	f.IntVar(&c.Content, "content", 128, "bytes of content in a message")
+	f.StringVar(&c.Decode, "decode", "each", "clients decode each frame, or once what all members get alike, comparing the rest")
 	f.IntVar(&c.Messages, "messages", 0, "fanout: stop after so many messages instead of -duration")
 	f.IntVar(&c.Missed, "missed", 20, "storm: messages sent to each room while all clients are away")
 	f.IntVar(&c.Stalled, "stalled", 20, "slow: members that do not read")
@@ -90,6 +92,9 @@ func (c *config) check() error {
 	}
 	if c.Door != "http" && c.Door != "raw" {
 		return fmt.Errorf("-door %q: not http or raw", c.Door)
+	}
+	if c.Decode != "each" && c.Decode != "once" {
+		return fmt.Errorf("-decode %q: not each or once", c.Decode)
 	}
 	if c.Window < 1 || c.Window > maxWindow {
 		return fmt.Errorf("-window %d: not between 1 and %d", c.Window, maxWindow)

@@ -189,9 +189,18 @@ func (cl *client) frame(c *conn, opcode byte, payload []byte) error {
 	switch opcode {
 	case opText:
 		cl.frames++
+		if cl.once != nil && c.cursor.joined {
+			if p := cl.once.find(c.cursor.rev+1, payload); p != nil {
+				c.cursor.rev++
+				return cl.took(c, stepMessage, p)
+			}
+		}
 		st, p, err := c.cursor.read(payload)
 		if err != nil {
 			return err
+		}
+		if cl.once != nil && st == stepMessage {
+			cl.once.keep(p.Rev, payload)
 		}
 		return cl.took(c, st, &p)
 	case opPing:

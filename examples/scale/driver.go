@@ -73,7 +73,7 @@ func (p *pair) ramp(ctx context.Context, members, rooms, publishers int) (ramped
 		return ramped{}, err
 	}
 	var res rampResult
-	args := connectArgs{Addr: p.addr, Key: p.key, Members: members, Rooms: rooms, Publishers: publishers, Content: p.d.cfg.Content}
+	args := connectArgs{Addr: p.addr, Key: p.key, Members: members, Rooms: rooms, Publishers: publishers, Content: p.d.cfg.Content, Once: p.d.cfg.Decode == "once"}
 	if err := p.client.call(ctx, "connect", args, &res, bar); err != nil {
 		return ramped{}, err
 	}

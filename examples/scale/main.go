@@ -14,8 +14,9 @@
 // clients are another one: real sockets and real frames, one event loop, no
 // goroutine per connection. Both run on this machine and share its cores, so
 // the server's CPU time per delivery says more than deliveries per second.
-// Nothing counts that the clients have not decoded, and a position that is
-// missing, doubled or out of order on any connection fails the run.
+// Nothing counts that the clients have not decoded, unless -decode once allows
+// them to compare it with what they have, and a position that is missing,
+// doubled or out of order on any connection fails the run.
 //
 // compare puts the SDK beside a bare server, which writes the same bytes to as
 // many sockets and does nothing else: a machine's own speed drops out of the
