@@ -3,8 +3,8 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gabblehq/chat/internal/wire"
 )
@@ -28,8 +28,9 @@ func (s *Server) authenticate(c *call) error {
 		}
 		return (&Error{Code: CodeUnauthenticated, Message: "not authenticated"}).WithCause(err)
 	}
-	if n := len(who.ID); n == 0 || n > 128 || !utf8.ValidString(who.ID) {
-		return Errorf(CodeInternal, "Authenticate returned the user id %q: 1 to 128 bytes of UTF-8 are allowed", who.ID)
+	if !wire.ValidUserID(who.ID) {
+		return (&Error{Code: CodeInternal, Message: "internal error"}).WithCause(
+			fmt.Errorf("chat: Authenticate returned the user id %q: 1 to 128 bytes of UTF-8 without control characters are allowed", clip(who.ID)))
 	}
 	if !who.Expires.IsZero() && !who.Expires.After(time.Now()) {
 		return &Error{Code: CodeUnauthenticated, Message: "not authenticated"}
@@ -52,7 +53,13 @@ func (s *session) handleAuth(c *call) {
 	cancel()
 	before := s.user()
 	if err == nil {
+		err = c.identified()
+	}
+	if err == nil {
 		err = s.adopt(&c.cmd.User)
+	}
+	if err == errGone {
+		return
 	}
 	if err == nil {
 		s.mu.Lock()
@@ -73,6 +80,18 @@ func (s *session) handleAuth(c *call) {
 	}
 }
 
+// identified makes sure that somebody has been named: middleware may have
+// answered in place of the handler.
+func (c *call) identified() error {
+	if !wire.ValidUserID(c.cmd.User.ID) {
+		return &Error{Code: CodeUnauthenticated, Message: "not authenticated"}
+	}
+	return nil
+}
+
+// errGone says that the session has ended meanwhile.
+var errGone = errors.New("chat: session has ended")
+
 // adopt makes the session the user's. A session that is somebody already can
 // only become the same again, unless nothing has been done with it yet: then
 // the first frame outranks what the upgrade happened to carry.
@@ -86,7 +105,7 @@ func (s *session) adopt(u *User) error {
 	}
 	if s.ended {
 		s.mu.Unlock()
-		return nil
+		return errGone
 	}
 	s.who = &who
 	s.mu.Unlock()
@@ -113,7 +132,7 @@ func (s *session) adopt(u *User) error {
 			srv.users.remove(s, who.ID)
 		}
 	}
-	s.watchExpiry(&who, time.Now())
+	s.alarm(who.Expires)
 	return nil
 }
 

@@ -81,7 +81,7 @@ func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
 		return false
 	}
 	switch asError(err).Code {
-	case CodeRateLimited, CodeForbidden, CodeNotFound:
+	case CodeRateLimited, CodeForbidden, CodeNotFound, CodeTooLarge, CodeInvalid:
 	default:
 		return false
 	}

@@ -35,14 +35,16 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 	live.hold()
 	done()
 	defer live.release()
-	live.listeners.Add(1)
-	defer live.listeners.Add(-1)
-
 	f := &follower{news: make(chan struct{}, 1)}
 	attached := false
 	defer f.Detach()
 	for {
+		if !r.srv.inUse.enter() {
+			yield(Entry{}, ErrServerClosed)
+			return
+		}
 		page, err := live.changes(ctx, at.Rev)
+		r.srv.inUse.leave()
 		if err != nil {
 			yield(Entry{}, err)
 			return
@@ -58,7 +60,7 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 		}
 		at = Position{Epoch: page.Head.Epoch, Rev: page.Through}
 		if !attached {
-			live.Topic.Attach(&f.Sub, f, at.Epoch, at.Rev, false)
+			live.Topic.Attach(&f.Sub, f, at.Epoch, at.Rev, page.Head.Rev, false)
 			attached = true
 		}
 		if page.Through < page.Head.Rev {

@@ -2,7 +2,9 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/wire"
@@ -11,7 +13,7 @@ import (
 // commit is one change on its way into a room's log.
 type commit struct {
 	change Change
-	author wire.User // of a new message, as others will see them
+	author wire.User // of the message, as others will see them
 	trace  string
 	result Result
 	done   chan struct{}
@@ -81,7 +83,10 @@ func (r *liveRoom) commitGroup() {
 	known := r.known
 	r.mu.Unlock()
 
-	r.append(group, known)
+	if len(group) > 0 {
+		r.append(group, known)
+	}
+	r.makeSure()
 
 	r.mu.Lock()
 	more := len(r.queue) > 0
@@ -111,6 +116,11 @@ func (r *liveRoom) append(group []*commit, known Position) {
 		return err
 	})
 	if err != nil {
+		if errors.Is(err, ErrUnknown) {
+			r.mu.Lock()
+			r.unsure = true
+			r.mu.Unlock()
+		}
 		for _, c := range group {
 			c.result = Result{Err: err}
 			close(c.done)
@@ -146,11 +156,15 @@ func (r *liveRoom) publish(group []*commit) {
 		}
 	}
 	if first.Rev == 0 {
+		r.suspect(group)
 		return
 	}
 	r.learn(last, nil)
-	if r.listeners.Load() == 0 {
-		return // who comes now reads it from the store
+	if r.Topic.Len() == 0 {
+		// Whoever comes now is served from the store, but the topic has to know
+		// how far that goes.
+		r.Topic.Skip(last.Epoch, last.Rev)
+		return
 	}
 	frames := make([]hub.Frame, 0, len(group))
 	for _, c := range group {
@@ -168,41 +182,99 @@ func (r *liveRoom) publish(group []*commit) {
 	}
 }
 
+// suspect looks whether what a group has found in the store, without changing
+// anything, is news to the topic: a retry finds the message that an append of
+// unknown outcome has written.
+func (r *liveRoom) suspect(group []*commit) {
+	epoch, head := r.Topic.Head()
+	for _, c := range group {
+		if at := c.result.Position; c.result.Err == nil && (at.Epoch != epoch || at.Rev > head) && head >= 0 {
+			r.mu.Lock()
+			r.unsure = true
+			r.mu.Unlock()
+			return
+		}
+	}
+}
+
+// makeSure compares the log with the topic where an append has left a doubt,
+// and tries again in a second where the store does not say.
+func (r *liveRoom) makeSure() {
+	r.mu.Lock()
+	unsure := r.unsure
+	r.unsure = false
+	r.mu.Unlock()
+	if !unsure || r.Topic.Len() == 0 || r.catchUp() == nil {
+		return
+	}
+	r.mu.Lock()
+	r.unsure = true
+	r.mu.Unlock()
+	r.hold()
+	r.srv.timers.at(time.Now().Add(doubtFor), (*doubt)(r))
+}
+
+// doubtFor is how long a room waits before it asks the store again.
+const doubtFor = time.Second
+
+// doubt has a committer make sure.
+type doubt liveRoom
+
+func (d *doubt) ring(time.Time) {
+	r := (*liveRoom)(d)
+	r.mu.Lock()
+	run := r.unsure && !r.committing
+	r.committing = r.committing || run
+	r.mu.Unlock()
+	if run {
+		r.srv.pool.run(committer{r}) // releases
+		return
+	}
+	r.release()
+}
+
 // took reports whether the change has taken a position in the log.
 func (res *Result) took() bool { return res.Err == nil && !res.Duplicate && !res.Unchanged }
 
 // frame is what everybody who follows the room is sent of a commit.
 func (r *liveRoom) frame(c *commit) []byte {
 	res := &c.result
+	author := c.author
+	if author.ID != res.Message.User {
+		author = wire.User{ID: res.Message.User} // hard-deleted, for one
+	}
 	switch c.change.Kind {
 	case ChangeCreate:
-		return r.messageFrame(wire.TypeMessage, &res.Message, c.author)
+		return r.messageFrame(wire.TypeMessage, &res.Message, author)
 	case ChangeEdit:
-		return r.messageFrame(wire.TypeEdit, &res.Message, r.srv.profiles.one(r.srv.ctx, res.Message.User))
+		return r.messageFrame(wire.TypeEdit, &res.Message, author)
 	case ChangeDelete:
-		return r.messageFrame(wire.TypeDelete, &res.Message, r.srv.profiles.one(r.srv.ctx, res.Message.User))
+		return r.messageFrame(wire.TypeDelete, &res.Message, author)
 	default:
-		return r.roomFrame(r.srv.ctx, &res.Room)
+		// Nobody is asked for names here: the whole room waits for its
+		// committer.
+		w := r.srv.wireRoom(&res.Room, r.srv.profiles.known)
+		return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
 	}
 }
 
 // catchUp reads from the store what the topic has missed. The caller is the
 // room's committer, so nobody else appends.
-func (r *liveRoom) catchUp() {
+func (r *liveRoom) catchUp() error {
 	for {
 		epoch, head := r.Topic.Head()
 		page, err := r.changes(r.srv.ctx, max(head, 0))
 		if err != nil {
 			r.srv.log.Warn("chat: hole in a room not read", "room", r.id, "after", head, "error", err)
-			return // the next append finds the hole again
+			return err // the next append finds the hole again
 		}
 		if page.Head.Epoch != epoch {
 			r.Topic.Renew(page.Head.Epoch, page.Head.Rev)
-			return
+			return nil
 		}
 		frames := r.entryFrames(r.srv.ctx, page.Entries, head)
-		if !r.Topic.Append(epoch, head, page.Through, true, frames) || page.Through >= page.Head.Rev {
-			return
+		if r.Topic.Append(epoch, head, page.Through, true, frames) && page.Through >= page.Head.Rev {
+			return nil
 		}
 	}
 }

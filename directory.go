@@ -35,7 +35,7 @@ func (d *directory) shard(user string) *accountShard {
 }
 
 // add puts the session under its user. Where that makes more than max, it
-// returns the oldest one, which has to go.
+// takes the oldest one out and returns it: the caller closes it.
 func (d *directory) add(s *session, who *User, max int) (surplus *session) {
 	sh := d.shard(who.ID)
 	sh.mu.Lock()
@@ -48,10 +48,12 @@ func (d *directory) add(s *session, who *User, max int) (surplus *session) {
 	a.who = who
 	s.sibling = a.sessions
 	a.sessions = s
-	n := 0
-	for s := a.sessions; s != nil; s = s.sibling {
-		if n++; n > max && s.sibling == nil {
-			surplus = s
+	n := 1
+	for p := &s.sibling; *p != nil; p = &(*p).sibling {
+		if n++; n > max && (*p).sibling == nil {
+			surplus = *p
+			*p = nil
+			break
 		}
 	}
 	return surplus

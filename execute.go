@@ -175,7 +175,8 @@ func (s *Server) change(ctx context.Context, c *call) error {
 			ID: cmd.ID, Content: cmd.Content, Mentions: cmd.Mentions, Attachments: cmd.Attachments, Meta: cmd.Meta,
 		}}
 	}
-	res, err := r.commit(ctx, &commit{change: ch, trace: cmd.TraceID}, c.entered())
+	author := s.profiles.one(ctx, page.Messages[0].User)
+	res, err := r.commit(ctx, &commit{change: ch, author: author, trace: cmd.TraceID}, c.entered())
 	if err != nil {
 		return err
 	}
@@ -190,7 +191,7 @@ func (s *Server) showTyping(ctx context.Context, c *call) error {
 		return err
 	}
 	defer r.release()
-	if r.listeners.Load() > 0 {
+	if r.Topic.Len() > 0 {
 		r.typed(&c.cmd.User, c.cmd.Active)
 	}
 	return nil

@@ -25,9 +25,33 @@ func wireMessage(m *Message, author wire.User) wire.Message {
 	return w
 }
 
-// frameSize guesses the size of a message's frame, so that one allocation is
-// enough.
-func frameSize(m *Message) int { return 256 + len(m.Content)*9/8 + len(m.Meta) }
+// frameSize is about the size of a message's frame without its author's name
+// and avatar: what is bounded tightly is guessed, what is not is measured.
+func frameSize(m *Message) int {
+	n := 256 + quoted(m.Content) + len(m.User) + len(m.Nonce) + len(m.ReplyTo) + len(m.Thread) + len(m.Meta)
+	for _, id := range m.Mentions {
+		n += quoted(id)
+	}
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		n += 128 + quoted(a.URL) + quoted(a.Name) + quoted(a.Type) + len(a.Meta)
+	}
+	return n
+}
+
+// quoted is how many bytes s takes as a JSON string, with a comma, at most.
+func quoted(s string) int {
+	n := len(s) + len(`"",`)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ':
+			n += len(`\u0000`) - 1
+		case c == '"', c == '\\':
+			n++
+		}
+	}
+	return n
+}
 
 func (r *liveRoom) messageFrame(typ string, m *Message, author wire.User) []byte {
 	w := wireMessage(m, author)
@@ -36,21 +60,18 @@ func (r *liveRoom) messageFrame(typ string, m *Message, author wire.User) []byte
 }
 
 func (r *liveRoom) roomFrame(ctx context.Context, info *RoomInfo) []byte {
-	w := r.srv.wireRoom(ctx, info)
+	w := r.srv.wireRoom(info, r.srv.profiles.many(ctx, info.Peers))
 	return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
 }
 
 // wireRoom is the room as it crosses the wire.
-func (s *Server) wireRoom(ctx context.Context, info *RoomInfo) wire.Room {
+func (s *Server) wireRoom(info *RoomInfo, who func(string) wire.User) wire.Room {
 	w := wire.Room{
 		ID: info.ID, Kind: string(info.Kind), Title: info.Title, Topic: info.Topic,
 		Avatar: info.Avatar, Meta: info.Meta, CreatedAt: info.CreatedAt, Rev: info.Rev,
 	}
-	if len(info.Peers) > 0 {
-		who := s.profiles.many(ctx, info.Peers)
-		for _, p := range info.Peers {
-			w.Peers = append(w.Peers, who(p))
-		}
+	for _, p := range info.Peers {
+		w.Peers = append(w.Peers, who(p))
 	}
 	return w
 }
@@ -95,9 +116,16 @@ func (r *liveRoom) wireMessages(ctx context.Context, list []Message, newest bool
 		}
 		return &list[i]
 	}
+	ids := make([]string, n)
+	for i := range list {
+		ids[i] = list[i].User
+	}
+	who := r.srv.profiles.many(ctx, ids)
 	keep := 0
 	for ; keep < n; keep++ {
-		if size += frameSize(at(keep)); keep > 0 && size > r.srv.opt.Limits.PageBytes {
+		m := at(keep)
+		author := who(m.User)
+		if size += frameSize(m) + quoted(author.Name) + quoted(author.Avatar); keep > 0 && size > r.srv.opt.Limits.PageBytes {
 			break
 		}
 	}
@@ -107,11 +135,6 @@ func (r *liveRoom) wireMessages(ctx context.Context, list []Message, newest bool
 	} else {
 		list = list[:keep]
 	}
-	ids := make([]string, len(list))
-	for i := range list {
-		ids[i] = list[i].User
-	}
-	who := r.srv.profiles.many(ctx, ids)
 	out = make([]wire.Message, len(list))
 	for i := range list {
 		out[i] = wireMessage(&list[i], who(list[i].User))
@@ -142,9 +165,10 @@ func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page,
 	}
 	page, err := r.history(ctx, Query{Limit: r.srv.opt.Limits.History})
 	if errors.Is(err, ErrNotFound) {
+		// The room has been removed, and who removed it tells the sessions. A
+		// loop of Room.Changes is to look again.
 		epoch, rev := r.Topic.Head()
-		frame := wire.Seal(wire.AppendLeft(wire.NewFrame(64), r.id, wire.CodeNotFound))
-		return hub.Page{Epoch: epoch, Through: rev, Reset: true, Frames: []hub.Frame{{Rev: rev, Data: frame}}}, nil
+		return hub.Page{Epoch: epoch, Through: rev, Reset: true, Frames: []hub.Frame{{Rev: rev, Data: r.Synced(rev)}}}, nil
 	}
 	if err != nil {
 		return hub.Page{}, err

@@ -100,8 +100,11 @@ func (c *call) take() {
 		c.take1(wire.Join{Room: w.Room, User: w.User, Epoch: w.Epoch, History: w.History, After: w.After})
 	case CmdHistory:
 		c.query = Query{Limit: w.Limit, Before: max(w.Before, 0), Around: max(w.Around, 0), After: max(w.After, 0)}
-		if w.After == 0 {
-			c.query.Around = 1 // all after nothing: from the start
+		switch {
+		case w.After == 0 || w.Around == 0:
+			c.query.Around = 1 // from the start
+		case w.Before == 0:
+			c.query.Before = 1 // before everything: nothing
 		}
 	}
 }
@@ -136,13 +139,22 @@ func (s *session) answer(c *call, err error) {
 	switch cmd.Type {
 	case CmdJoin: // the joined frame had to go out before the room's own
 	case CmdMessage, CmdEdit, CmdDelete:
-		if m := cmd.Result; ref != "" && m != nil {
-			s.send(192, func(b []byte) []byte {
-				return wire.AppendAck(b, &wire.Ack{
-					Ref: ref, Room: cmd.Room, ID: m.ID, Seq: m.Seq, Rev: m.Rev, CreatedAt: m.CreatedAt, Duplicate: cmd.Duplicate,
-				})
-			})
+		if ref == "" {
+			break
 		}
+		m := cmd.Result
+		if m == nil { // a middleware has kept the command to itself
+			m = &Message{}
+		}
+		rev := m.Rev
+		if cmd.Type == CmdMessage {
+			rev = m.FirstRev // of a duplicate, too: the answer is the first one
+		}
+		s.send(192, func(b []byte) []byte {
+			return wire.AppendAck(b, &wire.Ack{
+				Ref: ref, Room: cmd.Room, ID: m.ID, Seq: m.Seq, Rev: rev, CreatedAt: m.CreatedAt, Duplicate: cmd.Duplicate,
+			})
+		})
 	case CmdHistory:
 		s.send(4<<10, func(b []byte) []byte { return wire.AppendHistory(b, c.historyPage(s.srv)) })
 	case CmdMembers, CmdPresence:

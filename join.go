@@ -15,30 +15,25 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	if sess == nil {
 		return Errorf(CodeUnsupported, "only a WebSocket can join")
 	}
-	// A second join is a new start: the old cursor is of no use any more.
-	again := sess.unlink(cmd.Room)
 	r := s.acquire(cmd.Room)
-	// From here on what is committed reaches the topic, so that nothing can
-	// fall between the page that is read now and the cursor that follows it.
-	r.listeners.Add(1)
-	sub := &subscription{room: r}
+	// The topic is there before anything is read: what is committed from here
+	// on moves its head, so that nothing can fall between the page that is read
+	// now and the cursor that follows it.
+	revokes := r.revokes.Load()
 	joined, after, err := s.enter(ctx, c, r)
+	// A second join is a new start: the old cursor is of no use any more.
+	var again *subscription
 	if err == nil {
+		again = sess.unlink(cmd.Room)
 		sess.mu.Lock()
-		full := int(sess.nsubs) >= s.opt.Limits.Rooms
-		if !full {
-			sess.nsubs++ // taken; nobody else of this session joins meanwhile
+		if int(sess.nsubs) >= s.opt.Limits.Rooms {
+			err = (&Error{Code: CodeTooLarge, Message: "too many rooms joined"}).WithField("room")
+		} else {
+			sess.nsubs++ // nobody else of this session joins meanwhile
 		}
 		sess.mu.Unlock()
-		if full {
-			err = (&Error{Code: CodeTooLarge, Message: "too many rooms joined"}).WithField("room")
-		}
 	}
 	if err != nil {
-		if again != nil {
-			again.end(sess.user(), true)
-		}
-		r.listeners.Add(-1)
 		r.release()
 		return err
 	}
@@ -55,20 +50,26 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	joined.Ref, joined.Room = c.wire.Ref, r.id
 	sess.send(512+256*len(joined.Messages), func(b []byte) []byte { return wire.AppendJoined(b, joined) })
 
+	sub := &subscription{room: r}
 	sess.mu.Lock()
 	ended := sess.ended
 	if !ended {
 		// Attached under the session's lock, so that the end of the session
 		// finds either nothing or all of it.
-		r.Topic.Attach(&sub.Sub, sess, joined.Epoch, after, resume)
+		r.Topic.Attach(&sub.Sub, sess, joined.Epoch, after, joined.Head, resume)
 		sub.next = sess.subs
 		sess.subs = sub
 	}
 	sess.mu.Unlock()
 	if ended {
-		r.listeners.Add(-1)
 		r.depart(who, false)
 		r.release()
+		return nil
+	}
+	if r.revokes.Load() != revokes {
+		// A permission has ended since ours was checked, perhaps this one; and
+		// who ended it did not find us here yet.
+		s.recheck(ctx, sess, r)
 	}
 	return nil
 }
@@ -121,7 +122,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 	var cut bool
 	joined.Messages, cut = r.wireMessages(ctx, page.Messages, true)
 	joined.More = page.More || cut
-	state := s.wireRoom(ctx, &page.Room)
+	state := s.wireRoom(&page.Room, s.profiles.many(ctx, page.Room.Peers))
 	state.ID = r.id
 	joined.State = &state
 	return joined, after, nil
@@ -139,7 +140,7 @@ func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire
 	if !ok || info == nil || s.may(ctx, c.cmd.User, ActionRead, info) != nil {
 		return nil
 	}
-	state := s.wireRoom(ctx, info)
+	state := s.wireRoom(info, s.profiles.many(ctx, info.Peers))
 	return &wire.Joined{Epoch: j.Epoch, Head: head, State: &state}
 }
 

@@ -19,10 +19,8 @@ type liveRoom struct {
 	id  string
 	key string // the store's name of it
 
-	refs int32 // guarded by the table's shard
-	// listeners counts those who follow the topic or are about to: where there
-	// are none, nothing needs to be encoded.
-	listeners atomic.Int32
+	refs    int32         // guarded by the table's shard
+	revokes atomic.Uint32 // how often permissions have ended: see Server.join
 
 	mu         sync.Mutex
 	info       *RoomInfo // settings as last seen, never changed in place; nil: not read
@@ -33,6 +31,7 @@ type liveRoom struct {
 	typing     *typing // nil while nobody types
 
 	presenceDue bool // a presenceTimer is set
+	unsure      bool // the log may hold what the topic has not been told of
 }
 
 // roomTable holds the live rooms.

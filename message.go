@@ -17,7 +17,8 @@ const (
 // Message is one entry of a room's conversation in its newest state.
 //
 // To send one, fill in User and Content and, where wanted, Kind, Nonce,
-// ReplyTo, Thread, Mentions, Attachments and Meta; the rest is assigned.
+// ReplyTo, Thread, Mentions, Attachments and Meta; the rest is assigned. A
+// system message needs no User.
 type Message struct {
 	ID       string // a ULID, assigned when sent
 	Room     string
@@ -25,7 +26,7 @@ type Message struct {
 	Rev      int64 // log position of the last change to this message
 	FirstRev int64 // log position of its creation
 
-	User    string // id of the author; empty in a hard-deleted message
+	User    string // id of the author; empty in a hard-deleted message, and where the host gave none
 	Kind    MessageKind
 	Content string
 	Nonce   string // the sender's own id of this send: the same nonce again gets the first answer

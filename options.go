@@ -8,7 +8,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
 )
 
 // Authenticator says who sent a request: the upgrade of a WebSocket, a REST
@@ -75,7 +79,7 @@ type Options struct {
 type Limits struct {
 	Content       int           // characters in a message's content; 4,000
 	MessageBytes  int           // bytes of one client frame over all fragments; 64 KiB
-	Meta          int           // bytes of a meta object; 4 KiB
+	Meta          int           // bytes of a meta object; 4 KiB, which is also the most
 	Rooms         int           // rooms joined by one session; 200
 	Sessions      int           // sessions of one user at a time; 100
 	History       int           // messages in a page that does not say; 50
@@ -108,6 +112,8 @@ func (o *Options) settle() (*Options, error) {
 	if o != nil {
 		c = *o
 	}
+	// What the host does to its slices afterwards is its own business.
+	c.Middleware, c.Origins, c.TrustedProxies = slices.Clone(c.Middleware), slices.Clone(c.Origins), slices.Clone(c.TrustedProxies)
 	var errs []error
 	bad := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("chat: Options.%s: "+format, append([]any{field}, args...)...))
@@ -130,11 +136,13 @@ func (o *Options) settle() (*Options, error) {
 		}
 	}
 	for i, o := range c.Origins {
-		if o == "*" {
-			continue
+		if !validOrigin(o) {
+			bad(fmt.Sprintf("Origins[%d]", i), "%q is not an origin like https://app.example.com or https://*.example.com", o)
 		}
-		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" {
-			bad(fmt.Sprintf("Origins[%d]", i), "%q is not an origin like https://app.example.com", o)
+	}
+	for i, p := range c.TrustedProxies {
+		if !p.IsValid() {
+			bad(fmt.Sprintf("TrustedProxies[%d]", i), "is not a prefix; netip.MustParsePrefix makes one")
 		}
 	}
 	if len(c.Tenant) > 64 || !printable(c.Tenant) {
@@ -200,9 +208,26 @@ func (l *Limits) settle(bad func(field, format string, args ...any)) {
 	if l.History > l.MaxHistory {
 		bad("Limits.History", "%d is above Limits.MaxHistory (%d)", l.History, l.MaxHistory)
 	}
-	if l.Dead < l.Ping {
-		bad("Limits.Dead", "%v is below Limits.Ping (%v): every idle connection would be cut", l.Dead, l.Ping)
+	if l.Meta > wire.MaxMeta {
+		bad("Limits.Meta", "%d is above %d, the most that the protocol allows", l.Meta, wire.MaxMeta)
 	}
+	if l.Ping > 0 && l.Dead > 0 && l.Dead <= l.Ping {
+		bad("Limits.Dead", "%v is not above Limits.Ping (%v): every idle connection would be cut", l.Dead, l.Ping)
+	}
+}
+
+// validOrigin takes what a browser may send as its Origin, that with "*." in
+// front of the host, which covers what is below it, and "*".
+func validOrigin(o string) bool {
+	if o == "*" {
+		return true
+	}
+	u, err := url.Parse(o)
+	if err != nil || u.Scheme == "" {
+		return false
+	}
+	host := strings.TrimPrefix(u.Host, "*.")
+	return host != "" && !strings.Contains(host, "*") && strings.EqualFold(o, u.Scheme+"://"+u.Host)
 }
 
 func printable(s string) bool {

@@ -58,30 +58,31 @@ func (r *liveRoom) arrive(who *User) {
 	r.signal(frame)
 }
 
-// depart counts a session of the user out. Where it was the last, the user is
-// gone at once if they said so, else after the grace.
-func (r *liveRoom) depart(who *User, said bool) {
+// depart counts a session of the user out and reports whether it was the last.
+// Then the user is gone at once if they said so, else after the grace.
+func (r *liveRoom) depart(who *User, said bool) (last bool) {
 	r.mu.Lock()
 	i, ok := r.here.find(who.ID)
 	if !ok || r.here.here[i].sessions == 0 {
 		r.mu.Unlock()
-		return
+		return false
 	}
 	p := &r.here.here[i]
 	if p.sessions--; p.sessions > 0 {
 		r.mu.Unlock()
-		return
+		return false
 	}
 	if !said && !r.srv.closing.Load() {
 		p.drops++
 		r.hold()
 		r.srv.timers.at(time.Now().Add(r.srv.opt.Limits.LeaveGrace), &grace{r, who.ID, p.drops})
 		r.mu.Unlock()
-		return
+		return true
 	}
 	frame := r.gone(i, time.Now())
 	r.mu.Unlock()
 	r.signal(frame)
+	return true
 }
 
 // gone takes a person off the list. The room's lock is held.
@@ -147,7 +148,7 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 	}
 	news := p.news
 	p.news, p.last = nil, now.UnixMilli()
-	if len(news.join)+len(news.leave) == 0 || r.listeners.Load() == 0 {
+	if len(news.join)+len(news.leave) == 0 || r.Topic.Len() == 0 {
 		return nil
 	}
 	names := len(news.join) + len(news.leave)

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -13,6 +14,8 @@ import (
 type profiles struct {
 	dir    *directory
 	lookup func(context.Context, []string) ([]User, error) // nil: nobody to ask
+
+	asked atomic.Int32 // lookups under way
 
 	mu    sync.Mutex
 	cache map[string]cached
@@ -26,59 +29,100 @@ type cached struct {
 const (
 	profileTTL  = time.Minute
 	maxProfiles = 4096
+	// askTimeout is how long a name is waited for, and asking how many
+	// lookups may be under way: a host that has stalled must not stop those
+	// who can do without.
+	askTimeout = 2 * time.Second
+	asking     = 16
 )
 
 func public(u *User) wire.User { return wire.User{ID: u.ID, Name: u.Name, Avatar: u.Avatar} }
 
-// one returns the public description of a user.
+// known returns the public description of a user as far as it can be had
+// without asking the host.
+func (p *profiles) known(id string) wire.User {
+	if u := p.dir.who(id); u != nil {
+		return public(u)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c, ok := p.cache[id]; ok {
+		return c.user
+	}
+	return wire.User{ID: id}
+}
+
+// one returns the public description of a user. It may ask the host.
 func (p *profiles) one(ctx context.Context, id string) wire.User {
 	return p.many(ctx, []string{id})(id)
 }
 
-// many returns a func that describes any of the users. It may call the host,
-// once; what cannot be found out is described by its id alone.
+// many returns a func that describes any of the users. It may ask the host,
+// once; what cannot be found out in time is described by its id alone.
 func (p *profiles) many(ctx context.Context, ids []string) func(id string) wire.User {
-	known := make(map[string]wire.User, len(ids))
+	found := make(map[string]wire.User, len(ids))
 	var missing []string
 	now := time.Now()
 	for _, id := range ids {
-		if _, ok := known[id]; ok || id == "" {
+		if _, ok := found[id]; ok || id == "" {
 			continue
 		}
-		known[id] = wire.User{ID: id}
+		found[id] = wire.User{ID: id}
 		if u := p.dir.who(id); u != nil {
-			known[id] = public(u)
+			found[id] = public(u)
 		} else if p.lookup != nil {
 			p.mu.Lock()
 			c, ok := p.cache[id]
 			p.mu.Unlock()
 			if ok && now.Before(c.until) {
-				known[id] = c.user
+				found[id] = c.user
 			} else {
 				missing = append(missing, id)
 			}
 		}
 	}
 	if len(missing) > 0 {
-		p.ask(ctx, missing, known, now)
+		p.ask(ctx, missing, found, now)
 	}
-	return func(id string) wire.User { return known[id] }
+	return func(id string) wire.User { return found[id] }
 }
 
-func (p *profiles) ask(ctx context.Context, ids []string, known map[string]wire.User, now time.Time) {
-	var users []User
-	err := guard(func() (err error) {
-		users, err = p.lookup(ctx, ids)
-		return err
-	})
-	for i := range users {
-		if _, ok := known[users[i].ID]; ok {
-			known[users[i].ID] = public(&users[i])
-		}
+// ask has the host describe users, in a goroutine of its own: host code that
+// does not return must not keep the caller.
+func (p *profiles) ask(ctx context.Context, ids []string, found map[string]wire.User, now time.Time) {
+	if p.asked.Add(1) > asking {
+		p.asked.Add(-1)
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	type answer struct {
+		users []User
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		defer p.asked.Add(-1)
+		var a answer
+		a.err = guard(func() (err error) {
+			a.users, err = p.lookup(ctx, ids)
+			return err
+		})
+		answers <- a
+	}()
 	ttl := profileTTL
-	if err != nil {
-		ttl = time.Second // the host's trouble: names come back soon after it
+	select {
+	case a := <-answers:
+		for i := range a.users {
+			if _, ok := found[a.users[i].ID]; ok {
+				found[a.users[i].ID] = public(&a.users[i])
+			}
+		}
+		if a.err != nil {
+			ttl = time.Second // the host's trouble: names come back soon after it
+		}
+	case <-ctx.Done():
+		ttl = time.Second
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,6 +130,6 @@ func (p *profiles) ask(ctx context.Context, ids []string, known map[string]wire.
 		p.cache = make(map[string]cached)
 	}
 	for _, id := range ids {
-		p.cache[id] = cached{known[id], now.Add(ttl)}
+		p.cache[id] = cached{found[id], now.Add(ttl)}
 	}
 }

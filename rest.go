@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +37,27 @@ func (s *Server) routes() *http.ServeMux {
 	rest("GET /rooms/{room}/messages/{id}", CmdHistory, s.getMessage)
 	rest("PATCH /rooms/{room}/messages/{id}", CmdEdit, s.patchMessage)
 	rest("DELETE /rooms/{room}/messages/{id}", CmdDelete, s.deleteMessage)
-	m.HandleFunc("/", s.notHere)
+	m.HandleFunc(catchAll, s.notHere)
 	return m
+}
+
+// catchAll is the pattern of what nothing else is there for.
+const catchAll = "/"
+
+// route hands a request to what is at its path. A path that is not clean is
+// answered here: the mux would redirect it, and as it does not know where it is
+// mounted, out of the mount.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	p := r.URL.EscapedPath()
+	clean := path.Clean("/" + p)
+	if clean != "/" && strings.HasSuffix(p, "/") {
+		clean += "/"
+	}
+	if p != clean {
+		writeError(w, &Error{Code: CodeNotFound, Message: "nothing at " + clip(p) + ", which is not a clean path"})
+		return
+	}
+	s.mux.ServeHTTP(w, r)
 }
 
 // restFunc fills a command from a request, has it done with run, and returns
@@ -58,7 +79,7 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 		return
 	}
 	ip := s.clientIP(r)
-	who, err := s.identify(r, ip)
+	who, err := s.identify(r, ip, false)
 	if err == nil && who == nil {
 		err = &Error{Code: CodeUnauthenticated, Message: "not authenticated"}
 	}
@@ -134,11 +155,14 @@ func (s *Server) created(ctx context.Context, c *call, run func() error) (int, [
 	if err := run(); err != nil {
 		return 0, nil, err
 	}
+	if c.room == nil {
+		return http.StatusNoContent, nil, nil
+	}
 	return http.StatusCreated, s.roomObject(ctx, c.room), nil
 }
 
 func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
-	w := s.wireRoom(ctx, info)
+	w := s.wireRoom(info, s.profiles.many(ctx, info.Peers))
 	if r := s.peek(w.ID); r != nil {
 		w.Online, _, _ = r.online("", 0)
 		r.release()
@@ -149,6 +173,9 @@ func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
 func (s *Server) getRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
 	if err := run(); err != nil {
 		return 0, nil, err
+	}
+	if c.online.Room == "" {
+		return http.StatusNoContent, nil, nil // nobody has asked whether the user may read it
 	}
 	live := s.acquire(c.cmd.Room)
 	defer live.release()
@@ -167,6 +194,9 @@ func (s *Server) patchRoom(r *http.Request, c *call, run func() error) (int, []b
 	c.update = RoomUpdate{Title: b.Title, Topic: b.Topic, Avatar: b.Avatar, Meta: b.Meta}
 	if err := run(); err != nil {
 		return 0, nil, err
+	}
+	if c.room == nil {
+		return http.StatusNoContent, nil, nil
 	}
 	return http.StatusOK, s.roomObject(r.Context(), c.room), nil
 }
@@ -194,7 +224,7 @@ func (s *Server) getMessages(r *http.Request, c *call, run func() error) (int, [
 		if err != nil {
 			return 0, nil, err
 		}
-		if !r.URL.Query().Has(p) {
+		if r.URL.Query().Get(p) == "" {
 			continue
 		}
 		if given++; given > 1 {
@@ -202,7 +232,7 @@ func (s *Server) getMessages(r *http.Request, c *call, run func() error) (int, [
 		}
 		switch {
 		case p == "before":
-			c.query.Before = int64(n)
+			c.query.Before = max(int64(n), 1) // below the first there is nothing
 		case p == "around" || n == 0:
 			c.query.Around = max(int64(n), 1)
 		default:
@@ -237,6 +267,15 @@ func (s *Server) messageObject(ctx context.Context, room string, m *Message) []b
 	return wire.AppendMessageObject(nil, &w)
 }
 
+// result is the answer to a command that has led to a message. There is none
+// where a middleware has kept the command to itself.
+func (s *Server) result(r *http.Request, c *call, status int) (int, []byte, error) {
+	if c.cmd.Result == nil {
+		return http.StatusNoContent, nil, nil
+	}
+	return status, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
+}
+
 func (s *Server) postMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
 	if err := s.frameBody(r, c, wire.TypeMessage, ""); err != nil {
 		return 0, nil, err
@@ -248,7 +287,7 @@ func (s *Server) postMessage(r *http.Request, c *call, run func() error) (int, [
 	if c.cmd.Duplicate {
 		status = http.StatusOK
 	}
-	return status, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
+	return s.result(r, c, status)
 }
 
 func (s *Server) patchMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
@@ -258,7 +297,7 @@ func (s *Server) patchMessage(r *http.Request, c *call, run func() error) (int, 
 	if err := run(); err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
+	return s.result(r, c, http.StatusOK)
 }
 
 func (s *Server) deleteMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
@@ -273,7 +312,7 @@ func (s *Server) deleteMessage(r *http.Request, c *call, run func() error) (int,
 	if err := run(); err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
+	return s.result(r, c, http.StatusOK)
 }
 
 // frameBody reads a body by the rules of the frame that does the same.
@@ -295,7 +334,7 @@ func (s *Server) frameBody(r *http.Request, c *call, typ, id string) error {
 
 // read returns a request's body, bounded.
 func (s *Server) read(r *http.Request) ([]byte, error) {
-	if ct, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(ct) != "application/json" {
+	if ct, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); ct != "application/json" {
 		return nil, (&Error{Code: CodeInvalid, Message: "the body must be application/json"}).WithField("Content-Type")
 	}
 	raw, err := io.ReadAll(io.LimitReader(r.Body, int64(s.opt.Limits.MessageBytes)+1))
@@ -368,6 +407,18 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"status":"not ready","reason":%q}`, reason)
 }
 
+// methods are those that the path has something for.
+func (s *Server) methods(r *http.Request) (list []string) {
+	probe := r.WithContext(r.Context())
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		probe.Method = m
+		if _, pattern := s.mux.Handler(probe); pattern != catchAll {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
 // notHere tells somebody whose mount is wrong what was seen and what to do.
 func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions {
@@ -376,6 +427,11 @@ func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if allow := s.methods(r); len(allow) > 0 {
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		writeStatus(w, http.StatusMethodNotAllowed, &Error{Code: CodeInvalid, Message: "not by " + clip(r.Method)})
 		return
 	}
 	msg := "nothing at " + clip(r.Method+" "+r.URL.Path) + " under the mount; there are /ws, /rooms, /direct, /healthz and /readyz"

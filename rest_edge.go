@@ -1,15 +1,16 @@
 package chat
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-playground/validator/v10"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -51,9 +52,13 @@ func setRetryAfter(h http.Header, e *Error) {
 
 func writeError(w http.ResponseWriter, err error) {
 	e := asError(err)
+	writeStatus(w, status(e.Code), e)
+}
+
+func writeStatus(w http.ResponseWriter, status int, e *Error) {
 	w.Header().Set("Content-Type", "application/json")
 	setRetryAfter(w.Header(), e)
-	w.WriteHeader(status(e.Code))
+	w.WriteHeader(status)
 	_, _ = w.Write(wire.AppendErrorObject(nil, &wire.Error{
 		Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.RetryAfter.Milliseconds(),
 	}))
@@ -92,22 +97,38 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// decodeStrict reads a JSON body into v and checks its validate tags.
-// Duplicate keys and bad UTF-8 are errors, unknown fields are not.
-func decodeStrict(raw []byte, v any) error {
-	if err := json.UnmarshalRead(bytes.NewReader(raw), v); err != nil {
-		e := &Error{Code: CodeInvalid, Message: "the body is not the JSON that is expected", cause: err}
-		if s, ok := errors.AsType[*json.SemanticError](err); ok {
-			e.Field = strings.ReplaceAll(strings.TrimPrefix(string(s.JSONPointer), "/"), "/", ".")
-		}
-		return e
+// fieldOf is the field of a body that a JSON pointer leads into. What is
+// further inside is the client's own.
+func fieldOf(ptr jsontext.Pointer) string {
+	for name := range ptr.Tokens() {
+		return clip(name)
 	}
-	check := validator.New(validator.WithRequiredStructEnabled())
-	check.RegisterTagNameFunc(func(f reflect.StructField) string {
+	return ""
+}
+
+// bodyRules reads the validate tags of bodies, each type's once.
+var bodyRules = sync.OnceValue(func() *validator.Validate {
+	v := validator.New(validator.WithRequiredStructEnabled())
+	v.RegisterTagNameFunc(func(f reflect.StructField) string {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		return name
 	})
-	if err := check.Struct(v); err != nil {
+	return v
+})
+
+// decodeStrict reads a JSON body into v and checks its validate tags.
+// Duplicate keys and bad UTF-8 are errors, unknown fields are not.
+func decodeStrict(raw []byte, v any) error {
+	if err := json.Unmarshal(raw, v); err != nil {
+		e := &Error{Code: CodeInvalid, Message: "the body is not the JSON that is expected", cause: err}
+		if s, ok := errors.AsType[*json.SemanticError](err); ok {
+			e.Field = fieldOf(s.JSONPointer)
+		} else if s, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+			e.Field = fieldOf(s.JSONPointer)
+		}
+		return e
+	}
+	if err := bodyRules().Struct(v); err != nil {
 		if fields, ok := errors.AsType[validator.ValidationErrors](err); ok && len(fields) > 0 {
 			return (&Error{Code: CodeInvalid, Message: "breaks the rule " + fields[0].Tag()}).WithField(fields[0].Field()).WithCause(err)
 		}

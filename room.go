@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gabblehq/chat/internal/wire"
 )
@@ -55,14 +58,17 @@ func (r *liveRoom) create(ctx context.Context, info RoomInfo, peers []string, tr
 	switch {
 	case len(peers) > 0:
 		info.Kind = RoomDirect
-	case r.id[0] == '~':
-		return RoomInfo{}, (&Error{Code: CodeInvalid, Message: "ids that start with ~ are reserved"}).WithField("room")
+	case reserved(r.id):
+		return RoomInfo{}, errReserved
 	case info.Kind == "":
 		info.Kind = RoomPublic
 	case info.Kind != RoomPublic:
 		return RoomInfo{}, (&Error{Code: CodeInvalid, Message: "a room that is made by its id is public"}).WithField("kind")
 	}
-	var err error
+	err := checkTexts("title", info.Title, "topic", info.Topic, "avatar", info.Avatar, "created_by", info.CreatedBy)
+	if err != nil {
+		return RoomInfo{}, err
+	}
 	if info.Meta, err = compactMeta(info.Meta, r.srv.opt.Limits.Meta); err != nil {
 		return RoomInfo{}, err
 	}
@@ -93,7 +99,10 @@ func (r *Room) Update(ctx context.Context, u RoomUpdate) (RoomInfo, error) {
 }
 
 func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (RoomInfo, error) {
-	var err error
+	err := checkTexts("title", deref(u.Title), "topic", deref(u.Topic), "avatar", deref(u.Avatar))
+	if err != nil {
+		return RoomInfo{}, err
+	}
 	if u.Meta, err = compactMeta(u.Meta, r.srv.opt.Limits.Meta); err != nil {
 		return RoomInfo{}, err
 	}
@@ -123,10 +132,11 @@ func (r *liveRoom) remove(ctx context.Context) error {
 		return err
 	}
 	r.forget()
-	r.Topic.Renew("", 0) // whoever still follows is told by Fill
+	r.revokes.Add(1) // joins under way look again
 	for _, s := range r.srv.users.all() {
 		r.expel(s, CodeNotFound)
 	}
+	r.Topic.Renew("", 0) // loops of Changes look again
 	return nil
 }
 
@@ -141,9 +151,9 @@ func (r *liveRoom) expel(s *session, code Code) {
 
 // Send stores a message and gets it on its way to everybody in the room. Of m
 // the fields User, Kind, Content, Nonce, ReplyTo, Thread, Mentions,
-// Attachments and Meta count. User is required. With a Nonce that this user
-// has used in this room before, the first message is returned and nothing is
-// stored.
+// Attachments and Meta count. User is required, but for a KindSystem. With a
+// Nonce that this user has used in this room before, the first message is
+// returned and nothing is stored.
 //
 // When Send returns nil, the message is in the store. ctx ends the waiting,
 // not the sending: after an error of ErrUnavailable the message may still
@@ -154,11 +164,15 @@ func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
 		return Message{}, err
 	}
 	defer done()
-	if !wire.ValidUserID(m.User) {
-		return Message{}, (&Error{Code: CodeInvalid, Message: "a message needs the id of its user"}).WithField("user")
-	}
-	if m.Kind == "" {
+	switch m.Kind {
+	case "":
 		m.Kind = KindRegular
+	case KindRegular, KindSystem:
+	default:
+		return Message{}, (&Error{Code: CodeInvalid, Message: "neither regular nor system"}).WithField("kind")
+	}
+	if !wire.ValidUserID(m.User) && (m.User != "" || m.Kind != KindSystem) {
+		return Message{}, (&Error{Code: CodeInvalid, Message: "a message needs the id of its user"}).WithField("user")
 	}
 	w := wire.NewCommand(wire.TypeMessage)
 	w.Room, w.Content, w.HasContent, w.Nonce, w.ReplyTo, w.Thread, w.Mentions = r.id, m.Content, m.Content != "", m.Nonce, m.ReplyTo, m.Thread, m.Mentions
@@ -177,6 +191,16 @@ func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
 
 // checkMessage holds what the host sends to the rules for what clients send.
 func (r *liveRoom) checkMessage(w *wire.Command, m *Message) (err error) {
+	texts := []string{"content", m.Content, "user", m.User}
+	for i, id := range m.Mentions {
+		texts = append(texts, fmt.Sprintf("mentions[%d]", i), id)
+	}
+	for i, a := range m.Attachments {
+		texts = append(texts, fmt.Sprintf("attachments[%d].url", i), a.URL, fmt.Sprintf("attachments[%d].name", i), a.Name)
+	}
+	if err := checkTexts(texts...); err != nil {
+		return err
+	}
 	if m.Meta, err = compactMeta(m.Meta, r.srv.opt.Limits.Meta); err != nil {
 		return err
 	}
@@ -184,11 +208,15 @@ func (r *liveRoom) checkMessage(w *wire.Command, m *Message) (err error) {
 	for _, a := range m.Attachments {
 		w.Attachments = append(w.Attachments, wire.Attachment(a))
 	}
-	if err := w.Check(); err != nil {
-		if e, ok := errors.AsType[*wire.Error](err); ok {
-			return &Error{Code: Code(e.Code), Message: e.Message, Field: e.Field}
+	// An edit by the host may bring all that a message has.
+	for _, typ := range [...]string{w.Type, wire.TypeMessage} {
+		w.Type = typ
+		if err := w.Check(); err != nil {
+			if e, ok := errors.AsType[*wire.Error](err); ok {
+				return &Error{Code: Code(e.Code), Message: e.Message, Field: e.Field}
+			}
+			return err
 		}
-		return err
 	}
 	return r.srv.opt.Limits.check(m.Content, len(m.Attachments), m.Meta)
 }
@@ -206,7 +234,11 @@ func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
 	if err := live.checkMessage(&w, &m); err != nil {
 		return Message{}, err
 	}
-	res, err := live.commit(ctx, &commit{change: Change{Kind: ChangeEdit, Message: Message{
+	author, err := live.author(ctx, m.ID)
+	if err != nil {
+		return Message{}, err
+	}
+	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeEdit, Message: Message{
 		ID: m.ID, Content: m.Content, Mentions: m.Mentions, Attachments: m.Attachments, Meta: m.Meta,
 	}}}, nil)
 	return res.Message, err
@@ -220,8 +252,24 @@ func (r *Room) Delete(ctx context.Context, id string, hard bool) (Message, error
 		return Message{}, err
 	}
 	defer done()
-	res, err := live.commit(ctx, &commit{change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}}, nil)
+	author, err := live.author(ctx, id)
+	if err != nil {
+		return Message{}, err
+	}
+	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}}, nil)
 	return res.Message, err
+}
+
+// author returns the author of a message as others see them.
+func (r *liveRoom) author(ctx context.Context, id string) (wire.User, error) {
+	page, err := r.history(ctx, Query{ID: id, Limit: 1})
+	if err != nil {
+		return wire.User{}, err
+	}
+	if len(page.Messages) == 0 {
+		return wire.User{}, (&Error{Code: CodeNotFound, Message: "no such message"}).WithField("id")
+	}
+	return r.srv.profiles.one(ctx, page.Messages[0].User), nil
 }
 
 // Message returns the message with the id.
@@ -287,6 +335,26 @@ func (r *Room) Online() []string {
 //	for entry, err := range srv.Room("general").Changes(ctx, position) { ... }
 func (r *Room) Changes(ctx context.Context, from Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) { r.follow(ctx, from, yield) }
+}
+
+// reserved reports whether only the server itself makes rooms of such an id.
+func reserved(id string) bool { return id[0] == '~' }
+
+var errReserved = &Error{Code: CodeInvalid, Message: "ids that start with ~ are reserved", Field: "room"}
+
+// checkTexts holds texts, each after the name of its field, to what can cross
+// the wire and lie in every store. What clients send has been held to it by
+// the decoder.
+func checkTexts(texts ...string) error {
+	for i := 0; i < len(texts); i += 2 {
+		switch text := texts[i+1]; {
+		case strings.IndexByte(text, 0) >= 0:
+			return &Error{Code: CodeInvalid, Message: "holds U+0000", Field: texts[i]}
+		case !utf8.ValidString(text):
+			return &Error{Code: CodeInvalid, Message: "is not UTF-8", Field: texts[i]}
+		}
+	}
+	return nil
 }
 
 func compactMeta(raw json.RawMessage, limit int) (json.RawMessage, error) {

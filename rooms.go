@@ -26,6 +26,10 @@ func (s *Server) Rooms(ctx context.Context, cursor string, limit int) (RoomPage,
 	return s.roomPage(ctx, cursor, limit, nil)
 }
 
+// minListed is how many rooms are read at once at least: a short page must not
+// cost a read for each of the rooms that are passed over.
+const minListed = 100
+
 // roomPage lists the rooms that pass the filter.
 func (s *Server) roomPage(ctx context.Context, cursor string, limit int, filter func(*RoomInfo) bool) (RoomPage, error) {
 	store, ok := capability[RoomLister](s.opt.Store)
@@ -33,6 +37,7 @@ func (s *Server) roomPage(ctx context.Context, cursor string, limit int, filter 
 		return RoomPage{}, &Error{Code: CodeUnsupported, Message: "the store cannot list rooms"}
 	}
 	prefix := s.key("")
+	limit = max(limit, 0)
 	page := RoomPage{Cursor: cursor}
 	after := ""
 	if cursor != "" {
@@ -42,7 +47,7 @@ func (s *Server) roomPage(ctx context.Context, cursor string, limit int, filter 
 		var list []RoomSummary
 		var more bool
 		err := s.callStore(ctx, func(ctx context.Context) (err error) {
-			list, more, err = store.ListRooms(ctx, prefix, after, max(limit, 1))
+			list, more, err = store.ListRooms(ctx, prefix, after, max(limit+1, minListed))
 			return err
 		})
 		if err != nil {
@@ -51,6 +56,9 @@ func (s *Server) roomPage(ctx context.Context, cursor string, limit int, filter 
 		for _, sum := range list {
 			after = sum.Key
 			sum.Room.ID = strings.TrimPrefix(sum.Key, prefix)
+			if strings.Contains(sum.Room.ID, "/") {
+				continue // a tenant's, of a server without one
+			}
 			if filter != nil && !filter(&sum.Room) {
 				continue
 			}
@@ -94,7 +102,7 @@ func (s *Server) listRooms(ctx context.Context, c *call) error {
 	who := s.profiles.many(ctx, ids)
 	for i := range page.Rooms {
 		sum := &page.Rooms[i]
-		w := s.wireRoom(ctx, &sum.Room)
+		w := s.wireRoom(&sum.Room, s.profiles.many(ctx, sum.Room.Peers))
 		if m := sum.LastMessage; m != nil {
 			last := wireMessage(m, who(m.User))
 			last.Room = w.ID
@@ -113,6 +121,9 @@ func (s *Server) listRooms(ctx context.Context, c *call) error {
 func (s *Server) createRoom(ctx context.Context, c *call) error {
 	if !ValidRoomID(c.cmd.Room) {
 		return (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("id")
+	}
+	if c.cmd.Peer == "" && reserved(c.cmd.Room) {
+		return errReserved.WithField("id")
 	}
 	info := c.info
 	info.ID, info.Kind, info.CreatedBy = c.cmd.Room, RoomPublic, c.cmd.User.ID

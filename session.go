@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/wire"
@@ -20,10 +21,12 @@ type session struct {
 	conn *transport.Conn
 	id   uint64
 	ip   netip.Addr
+	host unique.Handle[string] // that the upgrade was sent to
 
 	sibling *session // the next session of the same user; guarded by the directory
 
 	mu      sync.Mutex
+	alarmAt int64 // when ring is to be called, Unix milliseconds; 0: not
 	who     *User // nil until authenticated; replaced as a whole, never changed
 	inbox   *inbox
 	subs    *subscription // linked by next
@@ -35,7 +38,7 @@ type session struct {
 // subscription is a session's cursor into a room.
 type subscription struct {
 	hub.Sub
-	room *liveRoom // holds a reference and counts as a listener
+	room *liveRoom // holds a reference
 	next *subscription
 }
 
@@ -152,7 +155,7 @@ func (s *session) take() ([]byte, bool) {
 	in.queue = in.queue[1:]
 	in.bytes -= len(payload)
 	in.active++
-	if in.paused && len(in.queue) < s.srv.opt.Limits.Outstanding/2 && in.bytes < inboxBytes/2 {
+	if in.paused && len(in.queue) <= s.srv.opt.Limits.Outstanding/2 && in.bytes <= inboxBytes/2 {
 		in.paused = false
 		s.conn.Resume()
 	}
@@ -246,9 +249,9 @@ func (f *farewell) work() {
 func (sub *subscription) end(who *User, said bool) {
 	r := sub.room
 	sub.Detach()
-	r.listeners.Add(-1)
-	r.typed(who, false)
-	r.depart(who, said)
+	if r.depart(who, said) {
+		r.typed(who, false)
+	}
 	r.release()
 }
 
@@ -296,38 +299,50 @@ func (s *session) send(size int, encode func(b []byte) []byte) {
 func (s *session) ring(now time.Time) {
 	s.mu.Lock()
 	who, ended := s.who, s.ended
+	if ms := now.UnixMilli(); ended || s.alarmAt == 0 || ms < s.alarmAt {
+		s.mu.Unlock()
+		return // an earlier one has taken its place
+	}
+	s.alarmAt = 0
 	s.mu.Unlock()
 	switch {
-	case ended:
 	case who == nil:
 		s.conn.Close(wire.CloseIdle, "no auth in time")
 	case who.Expires.IsZero():
 	case !who.Expires.After(now):
 		s.conn.Close(wire.CloseExpired, "token expired")
 	default:
-		s.watchExpiry(who, now)
+		s.alarm(who.Expires)
 	}
 }
 
-// watchExpiry has ring called when the user's token expires. It looks in every
-// minute, so that a session that has ended is not held on to for as long as a
-// token can last.
-func (s *session) watchExpiry(who *User, now time.Time) {
-	if who.Expires.IsZero() {
+// alarm has ring called at the time, or a minute from now if that is sooner, so
+// that a session that has ended is not held on to for as long as a token can
+// last. There is one alarm at a time: ring sets the next.
+func (s *session) alarm(at time.Time) {
+	if at.IsZero() {
 		return
 	}
-	at := who.Expires
-	if soon := now.Add(time.Minute); at.After(soon) {
+	if soon := time.Now().Add(time.Minute); at.After(soon) {
 		at = soon
 	}
-	s.srv.timers.at(at, s)
+	ms := at.UnixMilli()
+	s.mu.Lock()
+	set := s.alarmAt == 0 || ms < s.alarmAt
+	if set {
+		s.alarmAt = ms
+	}
+	s.mu.Unlock()
+	if set {
+		s.srv.timers.at(at, s)
+	}
 }
 
 // request is the minimal request that an auth frame is turned into: never the
 // one of the upgrade, which is long gone.
 func (s *session) request(ctx context.Context, token string) *http.Request {
 	r := (&http.Request{
-		Method: http.MethodGet, URL: &url.URL{Path: "/ws"}, RequestURI: "/ws", Host: "localhost",
+		Method: http.MethodGet, URL: &url.URL{Path: "/ws"}, RequestURI: "/ws", Host: s.host.Value(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody,
 		Header: http.Header{"Authorization": {"Bearer " + token}},
 	}).WithContext(ctx)

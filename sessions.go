@@ -53,15 +53,25 @@ func (s *Server) Revoke(ctx context.Context, user, room string) error {
 		return nil // nobody is in it
 	}
 	defer r.release()
-	info, err := r.settings(ctx)
-	if err != nil {
-		return err
-	}
+	r.revokes.Add(1) // joins under way look again
 	for _, sess := range s.users.sessions(user) {
-		who := sess.user()
-		if who != nil && s.may(ctx, *who, ActionRead, info) != nil {
-			r.expel(sess, CodeForbidden)
-		}
+		s.recheck(ctx, sess, r)
 	}
 	return nil
+}
+
+// recheck ends a session's subscription if the user may not read the room, or
+// if that cannot be found out.
+func (s *Server) recheck(ctx context.Context, sess *session, r *liveRoom) {
+	code := CodeForbidden
+	info, err := r.settings(ctx)
+	if err == nil {
+		who := sess.user()
+		if who == nil || s.may(ctx, *who, ActionRead, info) == nil {
+			return
+		}
+	} else {
+		code = CodeOf(err)
+	}
+	r.expel(sess, code)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/transport"
@@ -52,16 +53,17 @@ func (s *Server) accept(r *http.Request) (transport.Upgrade, func(*transport.Con
 	if err := s.dispatch(r.Context(), c); err != nil {
 		return u, nil, handshakeError(err)
 	}
-	who, err := s.identify(r, ip)
+	who, err := s.identify(r, ip, true)
 	if err != nil {
 		return u, nil, handshakeError(err)
 	}
-	return u, func(conn *transport.Conn) transport.Handler { return s.openSession(conn, ip, who) }, nil
+	host := unique.Make(clip(r.Host))
+	return u, func(conn *transport.Conn) transport.Handler { return s.openSession(conn, ip, host, who) }, nil
 }
 
 // identify asks the host who sent a request. Nil without an error means that
-// the request carries nothing to tell by, and that the first frame has to.
-func (s *Server) identify(r *http.Request, ip netip.Addr) (*User, error) {
+// an upgrade carries nothing to tell by, and that the first frame has to.
+func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, error) {
 	c := newCall(nil)
 	defer c.free()
 	if name := s.opt.QueryToken; name != "" && r.Header.Get("Authorization") == "" {
@@ -71,9 +73,10 @@ func (s *Server) identify(r *http.Request, ip netip.Addr) (*User, error) {
 		}
 	}
 	c.cmd.Type, c.cmd.RemoteIP, c.request = CmdAuth, ip, r
-	if r.Header.Get("Authorization") == "" && r.Header.Get("Cookie") == "" {
+	if upgrade && r.Header.Get("Authorization") == "" && r.Header.Get("Cookie") == "" {
 		// Most likely a browser whose first frame will tell. That is no failed
-		// attempt, which middleware would have to count and log.
+		// attempt, which middleware would have to log; as a connection it has
+		// been counted.
 		err := s.authenticate(c)
 		if errors.Is(err, ErrUnauthenticated) {
 			return nil, nil
@@ -85,8 +88,11 @@ func (s *Server) identify(r *http.Request, ip netip.Addr) (*User, error) {
 		c.cmd.User, c.who = User{}, &who
 	}
 	err := s.dispatch(r.Context(), c)
+	if err == nil {
+		err = c.identified()
+	}
 	if err != nil {
-		if errors.Is(err, ErrUnauthenticated) && r.Header.Get("Authorization") == "" {
+		if upgrade && errors.Is(err, ErrUnauthenticated) && r.Header.Get("Authorization") == "" {
 			return nil, nil
 		}
 		return nil, err
@@ -96,13 +102,18 @@ func (s *Server) identify(r *http.Request, ip netip.Addr) (*User, error) {
 }
 
 // openSession makes the session of a connection that has been upgraded.
-func (s *Server) openSession(conn *transport.Conn, ip netip.Addr, who *User) transport.Handler {
-	sess := &session{srv: s, conn: conn, ip: ip, id: s.ids.Add(1)}
+func (s *Server) openSession(conn *transport.Conn, ip netip.Addr, host unique.Handle[string], who *User) transport.Handler {
+	sess := &session{srv: s, conn: conn, ip: ip, host: host, id: s.ids.Add(1)}
 	s.guests.mu.Lock()
 	s.guests.set[sess] = struct{}{}
 	s.guests.mu.Unlock()
+	if s.closing.Load() {
+		// Shutdown may have counted its sessions already.
+		conn.Close(wire.CloseRestart, "restart")
+		return sess
+	}
 	if who == nil {
-		s.timers.at(time.Now().Add(s.opt.Limits.AuthTimeout), sess)
+		sess.alarm(time.Now().Add(s.opt.Limits.AuthTimeout))
 		return sess
 	}
 	_ = sess.adopt(who) // nobody was there before

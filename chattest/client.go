@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -60,10 +61,12 @@ type Client struct {
 	conn net.Conn
 	refs int
 
-	events chan Event
-	kept   []Event // read past by Expect
-	closed chan struct{}
-	code   int // close code, once closed is
+	mu     sync.Mutex
+	events []Event       // come, and not yet asked for
+	came   chan struct{} // one slot: there are events
+	kept   []Event       // read past by Expect
+	closed chan struct{} // no more come
+	code   int           // close code, once closed is
 	wmu    sync.Mutex
 }
 
@@ -94,7 +97,7 @@ func NewClient(t testing.TB, conn net.Conn, rawURL, token string) *Client {
 	if br == nil {
 		br = bufio.NewReader(conn)
 	}
-	c := &Client{t: t, conn: conn, events: make(chan Event, 1<<16), closed: make(chan struct{})}
+	c := &Client{t: t, conn: conn, came: make(chan struct{}, 1), closed: make(chan struct{})}
 	go c.read(br)
 	t.Cleanup(c.Cut)
 	if token != "" {
@@ -107,7 +110,6 @@ func NewClient(t testing.TB, conn net.Conn, rawURL, token string) *Client {
 // read takes frames until the connection ends.
 func (c *Client) read(r *bufio.Reader) {
 	defer close(c.closed)
-	defer close(c.events)
 	c.code = 1006
 	for {
 		f, err := ws.ReadFrame(r)
@@ -129,9 +131,29 @@ func (c *Client) read(r *bufio.Reader) {
 				c.t.Errorf("chattest: the server sent %q: %v", f.Payload, err)
 				return
 			}
-			c.events <- ev
+			c.put(ev)
 		}
 	}
+}
+
+func (c *Client) put(ev Event) {
+	c.mu.Lock()
+	c.events = append(c.events, ev)
+	c.mu.Unlock()
+	select {
+	case c.came <- struct{}{}:
+	default:
+	}
+}
+
+func (c *Client) take() (ev Event, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.events) == 0 {
+		return Event{}, false
+	}
+	ev, c.events = c.events[0], c.events[1:]
+	return ev, true
 }
 
 func (c *Client) write(f ws.Frame) {
@@ -173,12 +195,18 @@ func (c *Client) wait() (Event, bool) {
 	c.t.Helper()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	select {
-	case ev, ok := <-c.events:
-		return ev, ok
-	case <-timer.C:
-		c.t.Fatal("chattest: nothing came")
-		return Event{}, false
+	for {
+		if ev, ok := c.take(); ok {
+			return ev, true
+		}
+		select {
+		case <-c.came:
+		case <-c.closed:
+			return c.take() // the last may have come since
+		case <-timer.C:
+			c.t.Fatal("chattest: nothing came")
+			return Event{}, false
+		}
 	}
 }
 
@@ -275,19 +303,11 @@ func (c *Client) Barrier() {
 
 // Drain returns the events that are here, without waiting for more.
 func (c *Client) Drain() []Event {
-	list := c.kept
-	c.kept = nil
-	for {
-		select {
-		case ev, ok := <-c.events:
-			if !ok {
-				return list
-			}
-			list = append(list, ev)
-		default:
-			return list
-		}
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := slices.Concat(c.kept, c.events)
+	c.kept, c.events = nil, nil
+	return list
 }
 
 // Cut ends the connection without a word, as a network does.
@@ -316,7 +336,6 @@ func (c *Client) CloseCode() int {
 	}
 	return c.code
 }
-
 
 func decode(payload []byte) (Event, error) {
 	var w wire.Event

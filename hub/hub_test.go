@@ -65,7 +65,7 @@ func TestFramesCoalesceWhileALaneIsBusy(t *testing.T) {
 		m := &model{}
 		topic := newTopic(h, m)
 		slow := &sink{cost: time.Millisecond}
-		topic.Attach(&slow.Sub, slow, m.name(), 0, false)
+		topic.Attach(&slow.Sub, slow, m.name(), 0, 0, false)
 		for range 100 {
 			appendOne(t, m, 0)
 		}
@@ -86,10 +86,10 @@ func TestALargeRoomDelaysASmallOneByOneTurn(t *testing.T) {
 		const members = 5000
 		for range members {
 			s := &sink{cost: time.Millisecond}
-			large.topic.Attach(&s.Sub, s, large.name(), 0, false)
+			large.topic.Attach(&s.Sub, s, large.name(), 0, 0, false)
 		}
 		one := &sink{}
-		small.topic.Attach(&one.Sub, one, small.name(), 0, false)
+		small.topic.Attach(&one.Sub, one, small.name(), 0, 0, false)
 		start := time.Now()
 		appendOne(t, large, 0)
 		appendOne(t, small, 0)
@@ -108,7 +108,7 @@ func TestRefusedSinksAreNotAskedAgainUntilWoken(t *testing.T) {
 		newTopic(h, m)
 		s := &sink{}
 		s.refuse.Store(true)
-		m.topic.Attach(&s.Sub, s, m.name(), 0, false)
+		m.topic.Attach(&s.Sub, s, m.name(), 0, 0, false)
 		for range 50 {
 			appendOne(t, m, 0)
 			synctest.Wait()
@@ -130,7 +130,7 @@ func TestRingsAreBounded(t *testing.T) {
 			m := &model{}
 			newTopic(h, m)
 			s := &sink{}
-			m.topic.Attach(&s.Sub, s, m.name(), 0, false)
+			m.topic.Attach(&s.Sub, s, m.name(), 0, 0, false)
 			for range 200 {
 				appendOne(t, m, 100)
 			}
@@ -157,7 +157,7 @@ func TestNothingIsOfferedAfterDetach(t *testing.T) {
 				t.Error("a write after Detach had returned")
 			}
 		}
-		m.topic.Attach(&s.Sub, s, m.name(), 0, true)
+		m.topic.Attach(&s.Sub, s, m.name(), 0, 0, true)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -181,8 +181,8 @@ func TestSignalsReachWhoCanTakeThem(t *testing.T) {
 		newTopic(h, m)
 		well, busy := &sink{lane: 0}, &sink{lane: 1}
 		busy.refuse.Store(true)
-		m.topic.Attach(&well.Sub, well, m.name(), 0, false)
-		m.topic.Attach(&busy.Sub, busy, m.name(), 0, false)
+		m.topic.Attach(&well.Sub, well, m.name(), 0, 0, false)
+		m.topic.Attach(&busy.Sub, busy, m.name(), 0, 0, false)
 		m.topic.Signal([]byte{signal, 0, 0, 0})
 		synctest.Wait()
 		appendOne(t, m, 0)
@@ -201,7 +201,7 @@ func TestClosedHubWritesNothing(t *testing.T) {
 	m := &model{}
 	newTopic(h, m)
 	s := &sink{}
-	m.topic.Attach(&s.Sub, s, m.name(), 0, false)
+	m.topic.Attach(&s.Sub, s, m.name(), 0, 0, false)
 	h.Close()
 	appendOne(t, m, 0)
 	s.Wake()
@@ -225,7 +225,7 @@ func BenchmarkFanOut(b *testing.B) {
 						done <- struct{}{}
 					}
 				}
-				m.topic.Attach(&s.Sub, s, m.name(), 0, false)
+				m.topic.Attach(&s.Sub, s, m.name(), 0, 0, false)
 			}
 			data := make([]byte, 300)
 			b.ReportAllocs()
@@ -255,7 +255,7 @@ func TestALogThatWentBackIsAskedOnceASecond(t *testing.T) {
 		m.changes = m.changes[:5]
 		m.mu.Unlock()
 		s := &sink{}
-		m.topic.Attach(&s.Sub, s, m.name(), 5, true)
+		m.topic.Attach(&s.Sub, s, m.name(), 5, 5, true)
 		time.Sleep(10*time.Second + time.Millisecond)
 		require.LessOrEqual(t, h.Stats().Fills, int64(11))
 	})

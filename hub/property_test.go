@@ -221,7 +221,7 @@ func ops() *rapid.Generator[op] {
 	return rapid.Custom(func(t *rapid.T) op {
 		return op{
 			Kind: rapid.SampledFrom([]string{
-				"append", "append", "append", "remote", "catchup", "join", "resume",
+				"append", "append", "append", "remote", "skip", "catchup", "join", "resume",
 				"stall", "open", "open", "leave", "trim", "epoch", "fail", "heal", "signal", "settle",
 			}).Draw(t, "kind"),
 			N:   rapid.IntRange(0, 12).Draw(t, "n"),
@@ -277,10 +277,10 @@ func run(steps []op, ring, page, things int) error {
 		for i, thing := range m.changes[:cursor] {
 			r.seen[thing] = int64(i + 1)
 		}
-		epoch := m.name()
+		epoch, head := m.name(), int64(len(m.changes))
 		m.mu.Unlock()
 		readers = append(readers, r)
-		m.topic.Attach(&r.Sub, r, epoch, cursor, resume)
+		m.topic.Attach(&r.Sub, r, epoch, cursor, head, resume)
 	}
 	for i, o := range steps {
 		var who *reader
@@ -291,7 +291,7 @@ func run(steps []op, ring, page, things int) error {
 		head := int64(len(m.changes))
 		m.mu.Unlock()
 		switch o.Kind {
-		case "append", "remote":
+		case "append", "remote", "skip":
 			m.mu.Lock()
 			var frames []hub.Frame
 			for k := range o.N {
@@ -302,6 +302,10 @@ func run(steps []op, ring, page, things int) error {
 			}
 			epoch, through := m.name(), int64(len(m.changes))
 			m.mu.Unlock()
+			if o.Kind == "skip" && m.topic.Len() == 0 {
+				m.topic.Skip(epoch, through)
+				published = int(through)
+			}
 			if o.Kind == "append" {
 				if m.topic.Append(epoch, head, through, false, frames) {
 					published = int(through)
@@ -402,7 +406,7 @@ func TestMembersThatKeepUpAreNotServedFromTheLog(t *testing.T) {
 		var readers []*reader
 		for i := range 100 {
 			r := &reader{m: m, lane: i, room: -1, seen: map[int]int64{}}
-			m.topic.Attach(&r.Sub, r, m.name(), 0, false)
+			m.topic.Attach(&r.Sub, r, m.name(), 0, 0, false)
 			readers = append(readers, r)
 		}
 		for rev := int64(1); rev <= 1000; rev++ {

@@ -136,9 +136,7 @@ func (c *coldList) trim(h *Hub, since time.Time) {
 func (t *Topic) dropRing(r *ring) {
 	t.mu.Lock()
 	if t.ring == r {
-		t.ring = nil
-		t.hub.size.Add(-int64(r.bytes))
-		t.hub.cold.remove(r)
+		t.forget()
 	}
 	t.mu.Unlock()
 }

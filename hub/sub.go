@@ -29,17 +29,22 @@ func (s *Sub) Topic() *Topic { return s.topic }
 // Attach subscribes the sink to the topic from a cursor of the given epoch:
 // the first frame it is offered is the first change above the cursor. With
 // resume, the sink is told with a synced frame when the cursor has reached
-// the head.
+// the head. head is the newest position of the log that the caller has seen.
 //
-// The topic must have been made before the cursor was read from the store;
-// then no change in between can be missed.
-func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor int64, resume bool) {
+// The topic must have been made before head was read from the store; then no
+// change in between can be missed.
+func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor, head int64, resume bool) {
 	lane := sink.Lane() % len(t.hub.lanes)
 	m := t.list(lane)
 	m.mu.Lock()
 	t.mu.Lock()
-	if t.head == unknown {
-		t.epoch, t.head = epoch, cursor
+	switch {
+	case t.head == unknown:
+		t.epoch, t.head = epoch, head
+	case t.subs.Load() == 0 && t.epoch == epoch && t.head < head:
+		// Nobody was here to be told, so nobody has told the topic.
+		t.forget()
+		t.head = head
 	}
 	gen := t.gen.Load()
 	if t.epoch != epoch {

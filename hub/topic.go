@@ -103,6 +103,24 @@ func (t *Topic) Append(epoch string, after, through int64, folded bool, frames [
 	return true
 }
 
+// Skip moves the head without frames: what lies in between is had from the
+// Log. It is for when nobody is attached, so that nothing needs to be encoded;
+// whoever attaches meanwhile is served from the Log.
+func (t *Topic) Skip(epoch string, rev int64) {
+	t.mu.Lock()
+	switch {
+	case t.head == unknown:
+		t.epoch, t.head = epoch, rev
+	case t.epoch != epoch:
+		t.renew(epoch, rev)
+	case t.head < rev:
+		t.forget()
+		t.head = rev
+	}
+	t.mu.Unlock()
+	t.schedule()
+}
+
 // Renew tells the topic that its log has another epoch, whose head is rev.
 // Every cursor of an earlier epoch starts over. Where the topic knows of the
 // epoch, nothing happens.
@@ -117,12 +135,17 @@ func (t *Topic) Renew(epoch string, rev int64) {
 	t.schedule()
 }
 
-func (t *Topic) renew(epoch string, head int64) {
+// forget drops the ring. The lock is held.
+func (t *Topic) forget() {
 	if r := t.ring; r != nil {
 		t.ring = nil
 		t.hub.size.Add(-int64(r.bytes))
 		t.hub.cold.remove(r)
 	}
+}
+
+func (t *Topic) renew(epoch string, head int64) {
+	t.forget()
 	t.epoch, t.head = epoch, head
 	t.gen.Add(1)
 }
@@ -184,11 +207,8 @@ func (t *Topic) list(lane int) *members {
 // and Init comes before it is used again.
 func (t *Topic) Drop() {
 	t.mu.Lock()
-	r := t.ring
+	t.forget()
 	t.mu.Unlock()
-	if r != nil {
-		t.dropRing(r)
-	}
 }
 
 // Holds reports whether a cursor of the epoch could go on from after without
@@ -196,5 +216,6 @@ func (t *Topic) Drop() {
 func (t *Topic) Holds(epoch string, after int64) (head int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.head, t.head != unknown && t.epoch == epoch && t.admits(after)
+	// Where nobody is attached, the topic may have missed something.
+	return t.head, t.subs.Load() > 0 && t.epoch == epoch && t.admits(after)
 }

@@ -69,9 +69,6 @@ func (t *Transport) newListener(ln net.Listener, accept AcceptFunc) (*listener, 
 	if err != nil {
 		return nil, err
 	}
-	// Accepted sockets inherit these.
-	boundOutput(fd)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	return &listener{l: l, ln: ln, accept: accept, fd: fd, spare: openSpare(), done: make(chan struct{})}, nil
 }
 
@@ -172,6 +169,9 @@ func (s *listener) greet(fd int, from netip.AddrPort) {
 		_ = unix.Close(fd)
 		return
 	}
+	// Set on each: not every kernel has accepted sockets inherit them.
+	boundOutput(fd)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	l, err := t.loopAt(t.nextLoop())
 	if err != nil {
 		_ = unix.Close(fd)

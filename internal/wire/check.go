@@ -267,7 +267,7 @@ func validURL(s string) bool {
 
 func checkMetaSize(meta []byte) *Error {
 	if len(meta) > MaxMeta {
-		return invalid("meta", "is larger than %d bytes", MaxMeta)
+		return &Error{Code: CodeTooLarge, Field: "meta", Message: fmt.Sprintf("is larger than %d bytes", MaxMeta)}
 	}
 	return nil
 }

@@ -75,8 +75,9 @@ func NewCommand(typ string) Command {
 
 // Decode reads one frame. The payload is not kept.
 //
-// The error is an [*Error] with code invalid. It names the field at fault, and
-// the ref wherever that could be read; the command holds nothing of use then.
+// The error is an [*Error] with code invalid, or too_large where a meta object
+// is. It names the field at fault, and the ref wherever that could be read; the
+// command holds nothing of use then.
 func (c *Command) Decode(payload []byte) error {
 	*c = NewCommand("")
 	p := newParser(payload)

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"strings"
@@ -11,7 +12,8 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
-type invalidCase struct{ Name, Frame, Field, Ref string }
+// invalidCase has the code only where it is not invalid.
+type invalidCase struct{ Name, Frame, Field, Ref, Code string }
 
 func invalidCases(t testing.TB) (cases []invalidCase) {
 	b, err := os.ReadFile("testdata/invalid/cases.json")
@@ -19,10 +21,10 @@ func invalidCases(t testing.TB) (cases []invalidCase) {
 	require.NoError(t, json.Unmarshal(b, &cases))
 	return append(cases,
 		// What a JSON file cannot hold.
-		invalidCase{"not UTF-8", "{\"type\":\"message\",\"ref\":\"r\",\"room\":\"general\",\"content\":\"\xff\"}", "content", "r"},
-		invalidCase{"overlong UTF-8", "{\"type\":\"message\",\"ref\":\"r\",\"room\":\"general\",\"content\":\"\xc0\x80\"}", "content", "r"},
-		invalidCase{"surrogate in UTF-8", "{\"type\":\"message\",\"ref\":\"r\",\"room\":\"general\",\"content\":\"\xed\xa0\x80\"}", "content", "r"},
-		invalidCase{"name not UTF-8", "{\"type\":\"ping\",\"\xff\":1}", "", ""},
+		invalidCase{"not UTF-8", "{\"type\":\"message\",\"ref\":\"r\",\"room\":\"general\",\"content\":\"\xff\"}", "content", "r", ""},
+		invalidCase{"overlong UTF-8", "{\"type\":\"message\",\"ref\":\"r\",\"room\":\"general\",\"content\":\"\xc0\x80\"}", "content", "r", ""},
+		invalidCase{"surrogate in UTF-8", "{\"type\":\"message\",\"ref\":\"r\",\"room\":\"general\",\"content\":\"\xed\xa0\x80\"}", "content", "r", ""},
+		invalidCase{"name not UTF-8", "{\"type\":\"ping\",\"\xff\":1}", "", "", ""},
 	)
 }
 
@@ -33,7 +35,7 @@ func TestDecodeInvalid(t *testing.T) {
 			err := c.Decode([]byte(tc.Frame))
 			var e *wire.Error
 			require.ErrorAs(t, err, &e)
-			require.Equal(t, wire.CodeInvalid, e.Code)
+			require.Equal(t, cmp.Or(tc.Code, wire.CodeInvalid), e.Code)
 			require.Equal(t, tc.Field, e.Field, e.Message)
 			require.Equal(t, tc.Ref, e.Ref)
 			require.NotEmpty(t, e.Message)
