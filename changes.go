@@ -96,11 +96,11 @@ func (r *liveRoom) named(e Entry) Entry {
 // changes reads what follows a position.
 func (r *liveRoom) changes(ctx context.Context, after int64) (page Page, err error) {
 	err = r.srv.callStore(ctx, func(ctx context.Context) error {
-		page, err = r.srv.opt.Store.Changes(ctx, r.key, after, r.srv.opt.Limits.MaxHistory)
+		page, err = r.srv.opt.Store.Changes(ctx, r.key(), after, r.srv.opt.Limits.MaxHistory)
 		return err
 	})
 	if err == nil {
-		r.learn(page.Head, &page.Room)
+		r.learn(page.Head, page.Room)
 	}
 	return page, err
 }

@@ -109,7 +109,7 @@ func (r *liveRoom) append(group []*commit, known Position) {
 	}
 	var results []Result
 	err := r.srv.callStore(r.srv.ctx, func(ctx context.Context) (err error) {
-		results, err = r.srv.opt.Store.Append(ctx, r.key, known, changes)
+		results, err = r.srv.opt.Store.Append(ctx, r.key(), known, changes)
 		if err == nil && len(results) != len(changes) {
 			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(changes), len(results))
 		}
@@ -144,22 +144,27 @@ func (r *liveRoom) append(group []*commit, known Position) {
 // publish makes frames of what a group has changed and gives them to the hub.
 func (r *liveRoom) publish(group []*commit) {
 	var first, last Position
+	settings := false
 	for _, c := range group {
 		if res := &c.result; res.took() {
 			if first.Rev == 0 {
 				first = res.Position
 			}
 			last = res.Position
-			if k := c.change.Kind; k == ChangeCreateRoom || k == ChangeUpdateRoom {
-				r.learn(last, &res.Room)
-			}
+			k := c.change.Kind
+			settings = settings || k == ChangeCreateRoom || k == ChangeUpdateRoom
 		}
 	}
 	if first.Rev == 0 {
 		r.suspect(group)
 		return
 	}
-	r.learn(last, nil)
+	r.mu.Lock()
+	r.known = last
+	if settings {
+		r.info = nil // read again by whoever needs them
+	}
+	r.mu.Unlock()
 	if r.Topic.Len() == 0 {
 		// Whoever comes now is served from the store, but the topic has to know
 		// how far that goes.

@@ -20,13 +20,13 @@ type directory struct {
 
 type accountShard struct {
 	mu    sync.Mutex
-	users map[string]*account
+	users map[string]account
 }
 
 func (d *directory) init() {
 	d.seed = maphash.MakeSeed()
 	for i := range d.shards {
-		d.shards[i].users = make(map[string]*account)
+		d.shards[i].users = make(map[string]account)
 	}
 }
 
@@ -40,14 +40,8 @@ func (d *directory) add(s *session, who *User, max int) (surplus *session) {
 	sh := d.shard(who.ID)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	a := sh.users[who.ID]
-	if a == nil {
-		a = &account{}
-		sh.users[who.ID] = a
-	}
-	a.who = who
-	s.sibling = a.sessions
-	a.sessions = s
+	s.sibling = sh.users[who.ID].sessions
+	sh.users[who.ID] = account{who, s}
 	n := 1
 	for p := &s.sibling; *p != nil; p = &(*p).sibling {
 		if n++; n > max && (*p).sibling == nil {
@@ -64,9 +58,6 @@ func (d *directory) remove(s *session, user string) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	a := sh.users[user]
-	if a == nil {
-		return
-	}
 	for p := &a.sessions; *p != nil; p = &(*p).sibling {
 		if *p == s {
 			*p = s.sibling
@@ -76,6 +67,8 @@ func (d *directory) remove(s *session, user string) {
 	}
 	if a.sessions == nil {
 		delete(sh.users, user)
+	} else {
+		sh.users[user] = a
 	}
 }
 
@@ -83,8 +76,8 @@ func (d *directory) remove(s *session, user string) {
 func (d *directory) update(who *User) {
 	sh := d.shard(who.ID)
 	sh.mu.Lock()
-	if a := sh.users[who.ID]; a != nil {
-		a.who = who
+	if a, ok := sh.users[who.ID]; ok {
+		sh.users[who.ID] = account{who, a.sessions}
 	}
 	sh.mu.Unlock()
 }
@@ -94,10 +87,7 @@ func (d *directory) who(user string) *User {
 	sh := d.shard(user)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if a := sh.users[user]; a != nil {
-		return a.who
-	}
-	return nil
+	return sh.users[user].who
 }
 
 // sessions returns the user's sessions, the latest first.
@@ -105,10 +95,8 @@ func (d *directory) sessions(user string) (list []*session) {
 	sh := d.shard(user)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if a := sh.users[user]; a != nil {
-		for s := a.sessions; s != nil; s = s.sibling {
-			list = append(list, s)
-		}
+	for s := sh.users[user].sessions; s != nil; s = s.sibling {
+		list = append(list, s)
 	}
 	return list
 }

@@ -102,8 +102,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 	if err != nil {
 		return nil, 0, err
 	}
-	page.Room.ID = r.id
-	if err := s.may(ctx, c.cmd.User, ActionRead, &page.Room); err != nil {
+	if err := s.may(ctx, c.cmd.User, ActionRead, page.Room); err != nil {
 		return nil, 0, err
 	}
 	after := int64(-1)
@@ -122,7 +121,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 	var cut bool
 	joined.Messages, cut = r.wireMessages(ctx, page.Messages, true)
 	joined.More = page.More || cut
-	state := s.wireRoom(&page.Room, s.profiles.many(ctx, page.Room.Peers))
+	state := s.wireRoom(page.Room, s.profiles.many(ctx, page.Room.Peers))
 	state.ID = r.id
 	joined.State = &state
 	return joined, after, nil

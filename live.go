@@ -17,19 +17,18 @@ type liveRoom struct {
 	hub.Topic
 	srv *Server
 	id  string
-	key string // the store's name of it
 
 	refs    int32         // guarded by the table's shard
 	revokes atomic.Uint32 // how often permissions have ended: see Server.join
 
-	mu         sync.Mutex
-	info       *RoomInfo // settings as last seen, never changed in place; nil: not read
-	known      Position  // the highest position that this server has seen
-	queue      []*commit
-	committing bool
-	here       presence
-	typing     *typing // nil while nobody types
+	mu     sync.Mutex
+	info   *RoomInfo // settings as last seen, never changed in place; nil: not read
+	known  Position  // the highest position that this server has seen
+	queue  []*commit
+	here   presence
+	typing *typing // nil while nobody types
 
+	committing  bool
 	presenceDue bool // a presenceTimer is set
 	unsure      bool // the log may hold what the topic has not been told of
 }
@@ -58,7 +57,7 @@ func (s *Server) acquire(id string) *liveRoom {
 	defer sh.mu.Unlock()
 	r := sh.rooms[id]
 	if r == nil {
-		r = &liveRoom{srv: s, id: id, key: s.key(id)}
+		r = &liveRoom{srv: s, id: id}
 		r.Topic.Init(s.hub, r)
 		sh.rooms[id] = r
 	}
@@ -107,6 +106,9 @@ func (s *Server) key(room string) string {
 	return s.opt.Tenant + "/" + room
 }
 
+// key is the store's name of the room.
+func (r *liveRoom) key() string { return r.srv.key(r.id) }
+
 // settings returns the room's settings, from the store where this server has
 // not seen them.
 func (r *liveRoom) settings(ctx context.Context) (*RoomInfo, error) {
@@ -120,17 +122,17 @@ func (r *liveRoom) settings(ctx context.Context) (*RoomInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &page.Room, nil
+	return page.Room, nil
 }
 
 // history reads from the store and learns from what it says.
 func (r *liveRoom) history(ctx context.Context, q Query) (page Page, err error) {
 	err = r.srv.callStore(ctx, func(ctx context.Context) error {
-		page, err = r.srv.opt.Store.History(ctx, r.key, q)
+		page, err = r.srv.opt.Store.History(ctx, r.key(), q)
 		return err
 	})
 	if err == nil {
-		r.learn(page.Head, &page.Room)
+		r.learn(page.Head, page.Room)
 	}
 	return page, err
 }
@@ -144,9 +146,7 @@ func (r *liveRoom) learn(at Position, info *RoomInfo) {
 	}
 	r.known = at
 	if info != nil && (r.info == nil || r.info.Rev != info.Rev || r.info.CreatedAt != info.CreatedAt) {
-		c := *info
-		c.ID = r.id
-		r.info = &c
+		r.info = info
 	}
 }
 

@@ -54,7 +54,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		clean += "/"
 	}
 	if p != clean {
-		writeError(w, &Error{Code: CodeNotFound, Message: "nothing at " + clip(p) + ", which is not a clean path"})
+		writeError(w, &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(p)) + ": paths are not cleaned up"})
 		return
 	}
 	s.mux.ServeHTTP(w, r)

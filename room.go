@@ -83,9 +83,7 @@ func (r *Room) Info(ctx context.Context) (RoomInfo, error) {
 		return RoomInfo{}, err
 	}
 	defer done()
-	page, err := live.history(ctx, Query{})
-	page.Room.ID = r.id
-	return page.Room, err
+	return live.infoCopy(ctx)
 }
 
 // Update changes settings of the room and returns all of them.
@@ -127,7 +125,7 @@ func (r *liveRoom) remove(ctx context.Context) error {
 	if !ok {
 		return &Error{Code: CodeUnsupported, Message: "the store cannot remove rooms"}
 	}
-	err := r.srv.callStore(ctx, func(ctx context.Context) error { return store.RemoveRoom(ctx, r.key) })
+	err := r.srv.callStore(ctx, func(ctx context.Context) error { return store.RemoveRoom(ctx, r.key()) })
 	if err != nil {
 		return err
 	}
@@ -292,7 +290,6 @@ func (r *Room) History(ctx context.Context, q Query) (Page, error) {
 	}
 	defer done()
 	page, err := live.history(ctx, q)
-	page.Room.ID = r.id
 	for i := range page.Messages {
 		page.Messages[i].Room = r.id
 	}

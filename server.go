@@ -104,7 +104,7 @@ func (rs *ringSweep) ring(now time.Time) {
 
 // ServeHTTP serves the WebSocket at /ws and REST beside it; mount it with
 // [http.StripPrefix] so that it sees those paths.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.route(w, r) }
 
 // Serve accepts WebSocket connections on a listener of its own, without
 // net/http: the upgrade is read where it lies, so that a connection costs

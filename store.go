@@ -131,8 +131,8 @@ type Query struct {
 
 // Page is a consistent snapshot of part of a room.
 type Page struct {
-	Head Position // the end of the log when the snapshot was taken
-	Room RoomInfo // the room's settings then
+	Head Position  // the end of the log when the snapshot was taken
+	Room *RoomInfo // the room's settings then; shared, not to be changed
 
 	// Entries is what Changes found, in rev order.
 	Entries []Entry

@@ -189,11 +189,9 @@ func (l *lane) begin(m *members) *pass {
 	p.gen = m.topic.gen.Load()
 	_, p.goal = m.topic.Head()
 	m.mu.Lock()
-	p.signals = append(p.signals[:0], m.signals...)
-	clear(m.signals)
-	m.signals = m.signals[:0]
-	if len(p.signals) == 0 && cap(m.signals) > 4 {
-		m.signals = nil
+	p.signals = nil
+	if m.waiting != nil {
+		p.signals, m.waiting = m.waiting.frames, nil
 	}
 	p.next = len(m.subs) - 1
 	m.mu.Unlock()
@@ -206,7 +204,7 @@ func (l *lane) end(m *members, p *pass) {
 	goal, gen, more := p.goal, p.gen, p.more
 	p.main.release()
 	p.other.release()
-	clear(p.signals)
+	p.signals = nil
 	m.pass = nil
 	if len(l.free) < 8 {
 		l.free = append(l.free, p)
@@ -214,7 +212,7 @@ func (l *lane) end(m *members, p *pass) {
 	m.queued.Store(false)
 	_, head := m.topic.Head()
 	m.mu.Lock()
-	again := len(m.subs) > 0 && (more || head != goal || gen != m.topic.gen.Load() || len(m.signals) > 0)
+	again := len(m.subs) > 0 && (more || head != goal || gen != m.topic.gen.Load() || m.waiting != nil)
 	m.mu.Unlock()
 	if again {
 		l.push(m)

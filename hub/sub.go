@@ -92,7 +92,7 @@ func (s *Sub) Detach() {
 	m.subs[last] = nil
 	m.subs = m.subs[:last]
 	if last == 0 {
-		m.subs, m.signals = nil, nil
+		m.subs, m.waiting = nil, nil
 	}
 	s.index, s.flags = -1, 0
 	t.subs.Add(-1)

@@ -30,9 +30,12 @@ type members struct {
 
 	mu      sync.Mutex
 	subs    []*Sub
-	signals [][]byte
-	pass    *pass // the walk under way; nil: none
+	waiting *signals // nil: none
+	pass    *pass    // the walk under way; nil: none
 }
+
+// signals wait for a walk.
+type signals struct{ frames [][]byte }
 
 // Init makes the topic one of the hub's. Its head is unknown until somebody
 // attaches or appends.
@@ -162,11 +165,15 @@ func (t *Topic) Signal(frame []byte) {
 		}
 		m.mu.Lock()
 		if len(m.subs) > 0 {
-			if len(m.signals) == maxSignals {
-				copy(m.signals, m.signals[1:])
-				m.signals = m.signals[:maxSignals-1]
+			if m.waiting == nil {
+				m.waiting = &signals{}
 			}
-			m.signals = append(m.signals, frame)
+			w := m.waiting
+			if len(w.frames) == maxSignals {
+				copy(w.frames, w.frames[1:])
+				w.frames = w.frames[:maxSignals-1]
+			}
+			w.frames = append(w.frames, frame)
 		}
 		m.mu.Unlock()
 		t.hub.lanes[i].push(m)

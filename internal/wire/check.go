@@ -152,7 +152,7 @@ func (c *Command) checkChange() *Error {
 	if c.Type == TypeEdit && !c.HasContent {
 		return invalid("content", "is required")
 	}
-	return checkID("id", c.ID)
+	return first(checkID("id", c.ID), c.checkParts())
 }
 
 func (c *Command) checkHistory() *Error {
@@ -216,9 +216,11 @@ func (c *Command) checkMessage() *Error {
 	if !token(c.Nonce, MaxNonce) {
 		return invalid("nonce", "must be printable ASCII of at most %d bytes", MaxNonce)
 	}
-	if err := first(checkID("reply_to", c.ReplyTo), checkID("thread", c.Thread)); err != nil {
-		return err
-	}
+	return first(checkID("reply_to", c.ReplyTo), checkID("thread", c.Thread), c.checkParts())
+}
+
+// checkParts checks what a message and an edit have beside the content.
+func (c *Command) checkParts() *Error {
 	if len(c.Mentions) > MaxMentions {
 		return invalid("mentions", "are more than %d", MaxMentions)
 	}

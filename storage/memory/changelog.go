@@ -55,7 +55,7 @@ func (l *changelog) supersede(rev int64) {
 
 // page is an empty page of the room as it is.
 func (r *room) page() chat.Page {
-	return chat.Page{Head: r.head(), Room: cloneRoom(r.info), Floor: r.floor}
+	return chat.Page{Head: r.head(), Room: r.info, Floor: r.floor}
 }
 
 func (r *room) changes(after int64, limit int) chat.Page {

@@ -12,8 +12,12 @@ func (s *Store) Kept(key string) Kept {
 	r := s.room(key)
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	n := r.nonces
+	if n == nil {
+		n = &nonces{}
+	}
 	return Kept{
 		r.msgs.len(), len(r.byID.m), r.log.len() - r.log.dead,
-		r.nonces.sent.len(), len(r.nonces.places.m), r.nonces.trimmed.len(),
+		n.sent.len(), len(n.places.m), n.trimmed.len(),
 	}
 }

@@ -51,6 +51,9 @@ func (n *nonces) add(now time.Duration, key nonceKey, seq int64) {
 
 // find returns the seq of what was sent, 0 if that is not known, or no longer.
 func (n *nonces) find(o *settled, now time.Duration, key nonceKey) int64 {
+	if n == nil {
+		return 0
+	}
 	i, ok := n.places.get(key)
 	if !ok {
 		return 0
@@ -64,7 +67,7 @@ func (n *nonces) find(o *settled, now time.Duration, key nonceKey) int64 {
 
 // expire drops nonces that are too old, at most so many.
 func (n *nonces) expire(o *settled, now time.Duration, most int) {
-	for ; most > 0 && n.sent.len() > 0; most-- {
+	for ; n != nil && most > 0 && n.sent.len() > 0; most-- {
 		s := n.sent.items()[0]
 		if now-s.at <= o.NonceTTL {
 			return
@@ -82,6 +85,9 @@ func (n *nonces) expire(o *settled, now time.Duration, most int) {
 
 // keep notes m, which is about to be trimmed, if its nonce is still known.
 func (n *nonces) keep(m *chat.Message) {
+	if n == nil {
+		return
+	}
 	if _, ok := slices.BinarySearchFunc(n.sent.items(), m.Seq, func(s sent, seq int64) int {
 		return cmp.Compare(s.seq, seq)
 	}); ok {

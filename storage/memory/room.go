@@ -25,7 +25,7 @@ type room struct {
 	msgs   queue[*chat.Message]
 	byID   index[string] // id to seq
 	log    changelog
-	nonces nonces
+	nonces *nonces // nil before the first: most rooms that idle have none
 }
 
 var (
@@ -142,6 +142,9 @@ func (r *room) add(o *settled, now time.Duration, c *chat.Change, res *chat.Resu
 	r.msgs.push(nil) // put fills it
 	r.byID.put(m.ID, m.Seq)
 	if m.Nonce != "" {
+		if r.nonces == nil {
+			r.nonces = &nonces{}
+		}
 		r.nonces.add(now, key, m.Seq)
 	}
 	r.put(m, res)

@@ -121,8 +121,8 @@ func roomMade(t *rig) {
 	sameRoom(t, want, res.Room, "Result.Room")
 	require.NotEmpty(t, res.Position.Epoch)
 	require.Equal(t, chat.Position{Epoch: res.Position.Epoch, Rev: 1}, res.Position)
-	sameRoom(t, want, r.history(chat.Query{}).Room, "Page.Room of History")
-	sameRoom(t, want, r.changes(0, 1).Room, "Page.Room of Changes")
+	sameRoom(t, want, *r.history(chat.Query{}).Room, "Page.Room of History")
+	sameRoom(t, want, *r.changes(0, 1).Room, "Page.Room of Changes")
 	require.Empty(t, r.audit())
 }
 
@@ -136,7 +136,7 @@ func roomMadeTwice(t *rig) {
 	res := r.refused(c, chat.ErrConflict)
 	sameRoom(t, there, res.Room, "Result.Room is what is there")
 	require.Equal(t, before, r.head())
-	sameRoom(t, there, r.history(chat.Query{}).Room, "the settings stay")
+	sameRoom(t, there, *r.history(chat.Query{}).Room, "the settings stay")
 }
 
 func roomMissing(t *rig) {

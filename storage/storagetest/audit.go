@@ -40,7 +40,7 @@ func (r *room) sound(p chat.Page, after int64, limit int) {
 			require.LessOrEqual(r.t, e.Message.Seq, p.Head.Seq, "Head is of the same snapshot")
 		} else {
 			require.Equal(r.t, e.Rev, e.Room.Rev, "an entry's rev is that of the settings")
-			sameRoom(r.t, p.Room, *e.Room, "Page.Room is of the same snapshot")
+			sameRoom(r.t, *p.Room, *e.Room, "Page.Room is of the same snapshot")
 		}
 	}
 	require.LessOrEqual(r.t, last, max(p.Through, after), "Through is not below the last entry")

@@ -138,7 +138,7 @@ func changesSettings(t *rig) {
 	p := r.changes(0, 100)
 	require.Len(t, p.Entries, 3, "two messages and the settings once")
 	sameRoom(t, info, *p.Entries[2].Room, "the newest settings")
-	sameRoom(t, info, p.Room, "Page.Room")
+	sameRoom(t, info, *p.Room, "Page.Room")
 	require.EqualValues(t, 5, p.Entries[2].Rev)
 }
 

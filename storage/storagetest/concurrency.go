@@ -189,7 +189,7 @@ func roomMadeOnce(t *rig) {
 		} else {
 			r.isError(res.Err, chat.ErrConflict)
 		}
-		sameRoom(t, there, res.Room, "Result.Room")
+		sameRoom(t, *there, res.Room, "Result.Room")
 	}
 	require.Equal(t, 1, made)
 	require.EqualValues(t, 1, r.head().Rev)

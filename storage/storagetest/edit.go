@@ -195,11 +195,11 @@ func updateNamesSettings(t *rig) {
 		res := r.one(chat.Change{Kind: chat.ChangeUpdateRoom, At: now(), Update: step.update})
 		step.apply()
 		want.Rev = res.Position.Rev
-		sameRoom(t, want, res.Room, "Result.Room")
-		sameRoom(t, want, r.history(chat.Query{}).Room, "Page.Room")
+		sameRoom(t, *want, res.Room, "Result.Room")
+		sameRoom(t, *want, *r.history(chat.Query{}).Room, "Page.Room")
 		entries := r.walk(want.Rev-1, 5)
 		require.Len(t, entries, 1)
-		sameRoom(t, want, *entries[0].Room, "Entry.Room")
+		sameRoom(t, *want, *entries[0].Room, "Entry.Room")
 	}
 	r.audit()
 }

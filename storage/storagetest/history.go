@@ -91,7 +91,7 @@ func historyLimit0(t *rig) {
 		p := r.history(q)
 		require.Empty(t, p.Messages, "%+v", q)
 		require.Equal(t, r.head(), p.Head)
-		sameRoom(t, info, p.Room, "Page.Room")
+		sameRoom(t, info, *p.Room, "Page.Room")
 	}
 }
 

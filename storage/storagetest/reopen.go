@@ -27,7 +27,7 @@ func reopenAll(t *rig) {
 	sameMessages(t, before, r.audit(), "every message")
 	again := r.changes(0, 1000)
 	require.Len(t, again.Entries, len(page.Entries))
-	sameRoom(t, page.Room, again.Room, "the settings")
+	sameRoom(t, *page.Room, *again.Room, "the settings")
 	r.s = h.Reopen(t, r.s)
 	sameMessages(t, before, r.audit(), "every message, opened once more")
 }

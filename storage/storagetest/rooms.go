@@ -83,7 +83,7 @@ func roomsSummary(t *rig) {
 	require.Len(t, rooms, 1)
 	require.Equal(t, r.key, rooms[0].Key)
 	require.Equal(t, r.head(), rooms[0].Head)
-	sameRoom(t, r.history(chat.Query{}).Room, rooms[0].Room, "RoomSummary.Room")
+	sameRoom(t, *r.history(chat.Query{}).Room, rooms[0].Room, "RoomSummary.Room")
 	require.NotNil(t, rooms[0].LastMessage)
 	sameMessage(t, last, *rooms[0].LastMessage, "RoomSummary.LastMessage")
 }
