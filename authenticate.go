@@ -98,39 +98,40 @@ var errGone = errors.New("chat: session has ended")
 func (s *session) adopt(u *User) error {
 	who := *u
 	s.mu.Lock()
-	before := s.who
+	before, ended := s.who.Load(), s.ended
 	if before != nil && before.ID != who.ID && s.settled {
 		s.mu.Unlock()
 		return &Error{Code: CodeForbidden, Message: "the token is another user's", Field: "token"}
 	}
-	if s.ended {
-		s.mu.Unlock()
+	s.mu.Unlock()
+	if ended {
 		return errGone
 	}
-	s.who = &who
+	users := &s.srv.users
+	if before != nil && before.ID == who.ID {
+		s.who.Store(&who)
+		s.alarm(who.Expires)
+		return nil
+	}
+	if before != nil {
+		users.remove(s, before.ID)
+	}
+	s.who.Store(&who)
+	if surplus := users.add(s, who.ID, s.srv.opt.Limits.Sessions); surplus != nil {
+		surplus.conn.Close(wire.CloseReplaced, "too many sessions")
+	}
+	guests := &s.srv.guests
+	guests.mu.Lock()
+	delete(guests.set, s)
+	guests.mu.Unlock()
+	// The end of the connection may have come by before the directory knew of
+	// the session.
+	s.mu.Lock()
+	ended = s.ended
 	s.mu.Unlock()
-	srv := s.srv
-	switch {
-	case before != nil && before.ID == who.ID:
-		srv.users.update(&who)
-	default:
-		if before != nil {
-			srv.users.remove(s, before.ID)
-		}
-		srv.guests.mu.Lock()
-		delete(srv.guests.set, s)
-		srv.guests.mu.Unlock()
-		if surplus := srv.users.add(s, &who, srv.opt.Limits.Sessions); surplus != nil {
-			surplus.conn.Close(wire.CloseReplaced, "too many sessions")
-		}
-		// The end of the connection may have come by before the directory knew
-		// of the session.
-		s.mu.Lock()
-		ended := s.ended
-		s.mu.Unlock()
-		if ended {
-			srv.users.remove(s, who.ID)
-		}
+	if ended {
+		users.remove(s, who.ID)
+		return errGone
 	}
 	s.alarm(who.Expires)
 	return nil

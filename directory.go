@@ -5,43 +5,73 @@ import (
 	"sync"
 )
 
-// account is a user who is connected to this server, through however many
-// sessions.
-type account struct {
-	who      *User    // as the host said last; replaced as a whole, never changed
-	sessions *session // linked by session.sibling
-}
-
-// directory holds the accounts. Its locks guard accounts and sibling links.
+// directory finds the sessions of a user. It holds one pointer for each user,
+// to the latest session, which leads to the others through session.sibling:
+// at the numbers of connections that a server is made for, a map from ids to
+// accounts would cost more than the sessions' own state.
+// The id of a session's user does not change while the session is in here.
 type directory struct {
 	seed   maphash.Seed
-	shards [64]accountShard
+	shards [64]directoryShard
 }
 
-type accountShard struct {
+// directoryShard is an open-addressed hash table. Its lock guards the siblings
+// of its sessions, too.
+type directoryShard struct {
 	mu    sync.Mutex
-	users map[string]account
+	slots []*session // a power of two of them, at most three quarters full
+	users int
 }
 
-func (d *directory) init() {
-	d.seed = maphash.MakeSeed()
-	for i := range d.shards {
-		d.shards[i].users = make(map[string]account)
+func (d *directory) init() { d.seed = maphash.MakeSeed() }
+
+// lookup returns the user's shard, locked, and the slot where the user is or
+// would be; -1 while there are no slots. The caller unlocks.
+func (d *directory) lookup(user string) (sh *directoryShard, slot int, hash uint64) {
+	hash = maphash.String(d.seed, user)
+	sh = &d.shards[hash%uint64(len(d.shards))]
+	sh.mu.Lock()
+	return sh, sh.find(user, hash), hash
+}
+
+func (sh *directoryShard) find(user string, hash uint64) int {
+	if len(sh.slots) == 0 {
+		return -1
 	}
+	mask := len(sh.slots) - 1
+	i := home(hash, mask)
+	for sh.slots[i] != nil && sh.slots[i].who.Load().ID != user {
+		i = (i + 1) & mask
+	}
+	return i
 }
 
-func (d *directory) shard(user string) *accountShard {
-	return &d.shards[maphash.String(d.seed, user)%uint64(len(d.shards))]
+// home is the slot that a hash begins to look at. The low bits have chosen the
+// shard.
+func home(hash uint64, mask int) int { return int(hash>>8) & mask }
+
+// head is the user's latest session, nil if there is none.
+func (sh *directoryShard) head(slot int) *session {
+	if slot < 0 {
+		return nil
+	}
+	return sh.slots[slot]
 }
 
 // add puts the session under its user. Where that makes more than max, it
 // takes the oldest one out and returns it: the caller closes it.
-func (d *directory) add(s *session, who *User, max int) (surplus *session) {
-	sh := d.shard(who.ID)
-	sh.mu.Lock()
+func (d *directory) add(s *session, user string, max int) (surplus *session) {
+	sh, slot, hash := d.lookup(user)
 	defer sh.mu.Unlock()
-	s.sibling = sh.users[who.ID].sessions
-	sh.users[who.ID] = account{who, s}
+	if sh.head(slot) == nil {
+		if 4*(sh.users+1) > 3*len(sh.slots) {
+			sh.grow(d.seed)
+			slot = sh.find(user, hash)
+		}
+		sh.users++
+	}
+	s.sibling = sh.slots[slot]
+	sh.slots[slot] = s
 	n := 1
 	for p := &s.sibling; *p != nil; p = &(*p).sibling {
 		if n++; n > max && (*p).sibling == nil {
@@ -53,49 +83,65 @@ func (d *directory) add(s *session, who *User, max int) (surplus *session) {
 	return surplus
 }
 
-func (d *directory) remove(s *session, user string) {
-	sh := d.shard(user)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	a := sh.users[user]
-	for p := &a.sessions; *p != nil; p = &(*p).sibling {
-		if *p == s {
-			*p = s.sibling
-			s.sibling = nil
-			break
+func (sh *directoryShard) grow(seed maphash.Seed) {
+	old := sh.slots
+	sh.slots = make([]*session, max(8, 2*len(old)))
+	for _, s := range old {
+		if s != nil {
+			id := s.who.Load().ID
+			sh.slots[sh.find(id, maphash.String(seed, id))] = s
 		}
-	}
-	if a.sessions == nil {
-		delete(sh.users, user)
-	} else {
-		sh.users[user] = a
 	}
 }
 
-// update makes who the user's newest description.
-func (d *directory) update(who *User) {
-	sh := d.shard(who.ID)
-	sh.mu.Lock()
-	if a, ok := sh.users[who.ID]; ok {
-		sh.users[who.ID] = account{who, a.sessions}
+// remove takes the session out, if it is there.
+func (d *directory) remove(s *session, user string) {
+	sh, slot, _ := d.lookup(user)
+	defer sh.mu.Unlock()
+	if slot < 0 {
+		return
 	}
-	sh.mu.Unlock()
+	for p := &sh.slots[slot]; *p != nil; p = &(*p).sibling {
+		if *p == s {
+			*p = s.sibling
+			s.sibling = nil
+			if sh.slots[slot] == nil {
+				sh.close(d.seed, slot)
+			}
+			return
+		}
+	}
+}
+
+// close fills the gap that a user has left, so that whoever had been pushed
+// past it is still found.
+func (sh *directoryShard) close(seed maphash.Seed, gap int) {
+	sh.users--
+	mask := len(sh.slots) - 1
+	for i := (gap + 1) & mask; sh.slots[i] != nil; i = (i + 1) & mask {
+		at := home(maphash.String(seed, sh.slots[i].who.Load().ID), mask)
+		if (i-at)&mask >= (i-gap)&mask { // its home is not behind the gap
+			sh.slots[gap], sh.slots[i] = sh.slots[i], nil
+			gap = i
+		}
+	}
 }
 
 // who returns the user if connected, else nil.
 func (d *directory) who(user string) *User {
-	sh := d.shard(user)
-	sh.mu.Lock()
+	sh, slot, _ := d.lookup(user)
 	defer sh.mu.Unlock()
-	return sh.users[user].who
+	if s := sh.head(slot); s != nil {
+		return s.who.Load()
+	}
+	return nil
 }
 
 // sessions returns the user's sessions, the latest first.
 func (d *directory) sessions(user string) (list []*session) {
-	sh := d.shard(user)
-	sh.mu.Lock()
+	sh, slot, _ := d.lookup(user)
 	defer sh.mu.Unlock()
-	for s := sh.users[user].sessions; s != nil; s = s.sibling {
+	for s := sh.head(slot); s != nil; s = s.sibling {
 		list = append(list, s)
 	}
 	return list
@@ -106,8 +152,8 @@ func (d *directory) all() (list []*session) {
 	for i := range d.shards {
 		sh := &d.shards[i]
 		sh.mu.Lock()
-		for _, a := range sh.users {
-			for s := a.sessions; s != nil; s = s.sibling {
+		for _, s := range sh.slots {
+			for ; s != nil; s = s.sibling {
 				list = append(list, s)
 			}
 		}
@@ -121,7 +167,7 @@ func (d *directory) size() (n int) {
 	for i := range d.shards {
 		sh := &d.shards[i]
 		sh.mu.Lock()
-		n += len(sh.users)
+		n += sh.users
 		sh.mu.Unlock()
 	}
 	return n

@@ -26,7 +26,7 @@ func (s *session) handle(c *call, payload []byte) {
 		return
 	}
 	s.mu.Lock()
-	who := s.who
+	who := s.who.Load()
 	s.settled = s.settled || who != nil
 	s.mu.Unlock()
 	if who == nil {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -23,11 +24,11 @@ type session struct {
 	ip   netip.Addr
 	host unique.Handle[string] // that the upgrade was sent to
 
-	sibling *session // the next session of the same user; guarded by the directory
+	sibling *session             // the next session of the same user; guarded by the directory
+	who     atomic.Pointer[User] // nil until authenticated; replaced as a whole, never changed
 
 	mu      sync.Mutex
 	alarmAt int64 // when ring is to be called, Unix milliseconds; 0: not
-	who     *User // nil until authenticated; replaced as a whole, never changed
 	inbox   *inbox
 	subs    *subscription // linked by next
 	nsubs   int32
@@ -234,7 +235,7 @@ type farewell session
 func (f *farewell) work() {
 	s := (*session)(f)
 	s.mu.Lock()
-	who, subs := s.who, s.subs
+	who, subs := s.who.Load(), s.subs
 	s.subs, s.nsubs = nil, 0
 	s.mu.Unlock()
 	for sub := subs; sub != nil; {
@@ -284,11 +285,7 @@ func (s *session) joined(room string) bool {
 }
 
 // user returns who the session is, nil while that is not known.
-func (s *session) user() *User {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.who
-}
+func (s *session) user() *User { return s.who.Load() }
 
 // send sends a reply, which is made by encode.
 func (s *session) send(size int, encode func(b []byte) []byte) {
@@ -298,7 +295,7 @@ func (s *session) send(size int, encode func(b []byte) []byte) {
 // ring closes the session if it still is nobody or its token has expired.
 func (s *session) ring(now time.Time) {
 	s.mu.Lock()
-	who, ended := s.who, s.ended
+	who, ended := s.who.Load(), s.ended
 	if ms := now.UnixMilli(); ended || s.alarmAt == 0 || ms < s.alarmAt {
 		s.mu.Unlock()
 		return // an earlier one has taken its place

@@ -116,8 +116,9 @@ func (s *Server) openSession(conn *transport.Conn, ip netip.Addr, host unique.Ha
 		sess.alarm(time.Now().Add(s.opt.Limits.AuthTimeout))
 		return sess
 	}
-	_ = sess.adopt(who) // nobody was there before
-	sess.welcome("")
+	if sess.adopt(who) == nil {
+		sess.welcome("")
+	}
 	return sess
 }
 

@@ -18,7 +18,7 @@ type Topic struct {
 	ring  *ring // nil while there is nothing in it
 	gen   atomic.Uint32
 	subs  atomic.Int32
-	lanes []*members // by lane; nil where there is no member
+	lanes []atomic.Pointer[members] // by lane; nil where there has been no member
 }
 
 const unknown = -1
@@ -41,7 +41,7 @@ type signals struct{ frames [][]byte }
 // attaches or appends.
 func (t *Topic) Init(h *Hub, log Log) {
 	t.hub, t.log, t.head = h, log, unknown
-	t.lanes = make([]*members, len(h.lanes))
+	t.lanes = make([]atomic.Pointer[members], len(h.lanes))
 }
 
 // Len returns how many subscriptions there are.
@@ -159,7 +159,8 @@ const maxSignals = 32
 // Signal sends a frame that is not of the log to all subscriptions that can
 // take it now. Those whose sink is busy miss it.
 func (t *Topic) Signal(frame []byte) {
-	for i, m := range t.memberLists() {
+	for i := range t.lanes {
+		m := t.lanes[i].Load()
 		if m == nil {
 			continue
 		}
@@ -182,32 +183,21 @@ func (t *Topic) Signal(frame []byte) {
 
 // schedule has every lane with members walk them.
 func (t *Topic) schedule() {
-	for i, m := range t.memberLists() {
-		if m != nil {
+	for i := range t.lanes {
+		if m := t.lanes[i].Load(); m != nil {
 			t.hub.lanes[i].push(m)
 		}
 	}
 }
 
-func (t *Topic) memberLists() []*members {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	// The slice never grows, and a list is only ever added: what is seen here
-	// stays true. Attach replaces the slice rather than writing to it.
-	return t.lanes
-}
-
 // list returns the lane's members, made on first use.
 func (t *Topic) list(lane int) *members {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.lanes[lane] == nil {
-		lanes := make([]*members, len(t.lanes))
-		copy(lanes, t.lanes)
-		lanes[lane] = &members{topic: t}
-		t.lanes = lanes
+	p := &t.lanes[lane]
+	if m := p.Load(); m != nil {
+		return m
 	}
-	return t.lanes[lane]
+	p.CompareAndSwap(nil, &members{topic: t})
+	return p.Load()
 }
 
 // Drop lets go of the topic's ring. The topic has no subscriptions any more,
