@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -29,8 +30,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.closing.Store(true)
 		s.transport.CloseListeners()
 		s.drain(ctx)
-		err = s.transport.Shutdown(ctx)
-		s.stop()
+		err = errors.Join(s.transport.Shutdown(ctx), s.stop(ctx))
 	})
 	<-s.closed
 	return err
@@ -43,20 +43,39 @@ func (s *Server) Close() error {
 	s.once.Do(func() {
 		defer close(s.closed)
 		s.closing.Store(true)
-		err = s.transport.Close()
-		s.stop()
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		err = errors.Join(s.transport.Close(), s.stop(now))
 	})
 	<-s.closed
 	return err
 }
 
-// stop ends what is left when all connections are gone.
-func (s *Server) stop() {
-	s.inUse.close()
-	s.pool.close() // commits under way and farewells
+// stop ends what is left when all connections are gone: commits under way,
+// farewells, and calls of the host. When ctx ends they are told to give up, and
+// what still does not return, because the host's code or store has come to a
+// halt, is left behind.
+func (s *Server) stop(ctx context.Context) (err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.inUse.close()
+		s.pool.close()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.cancel()
+		select {
+		case <-done:
+		case <-time.After(s.opt.Limits.StoreTimeout):
+			err = errors.New("chat: shut down, but calls of the host's code have not returned")
+		}
+	}
 	s.cancel()
 	s.hub.Close()
 	s.timers.stop()
+	return err
 }
 
 // drain has the clients leave over a time that suits their number.

@@ -19,8 +19,9 @@ type lane struct {
 	woken   chan struct{}
 
 	// Of the goroutine alone.
-	solo batch // for subscriptions served by themselves
-	free []*pass
+	solo    batch // for subscriptions served by themselves
+	free    []*pass
+	written int // since others were let run
 
 	passes, writes, delivered, refused atomic.Int64
 }
@@ -124,9 +125,18 @@ func (l *lane) run() {
 			l.wake(s)
 			wakes[i] = nil
 		}
+		l.yield(nw + nr)
 		if m != nil {
 			l.step(m)
 		}
+	}
+}
+
+// yield lets others run after every so many writes. Small rooms share a breath:
+// a lane that gave way after each of them would come last among all who write.
+func (l *lane) yield(writes int) {
+	if l.written += writes; l.written >= breath {
+		l.written = 0
 		runtime.Gosched()
 	}
 }
@@ -165,9 +175,7 @@ func (l *lane) step(m *members) {
 		}
 		m.mu.Unlock()
 		done += wrote
-		if done >= breath {
-			runtime.Gosched()
-		}
+		l.yield(wrote)
 	}
 	if p.next >= 0 {
 		l.requeue(m) // still marked as queued
