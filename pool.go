@@ -21,7 +21,7 @@ const (
 	// can pile up.
 	maxWorkers = 16 << 10
 	// idleWorkers is how many stay when there is nothing to do.
-	idleWorkers = 32
+	idleWorkers = 16
 )
 
 // run has the task done soon. Tasks given to a closed pool are still done.
