@@ -136,6 +136,9 @@ test("who comes later reads what was said, page by page, and nothing jumps", asy
   assert.equal((await shown(carol)).length, 50);
   const moved = await carol.evaluate(async () => {
     const scroller = document.querySelector("#scroller");
+    // Rows that have just come in are still on their way.
+    const moving = scroller.getAnimations({ subtree: true }).filter((a) => a.effect.getTiming().iterations !== Infinity);
+    await Promise.allSettled(moving.map((a) => a.finished));
     scroller.scrollTop = 120;
     const row = [...document.querySelectorAll(".message")].find((r) => r.getBoundingClientRect().top > scroller.getBoundingClientRect().top);
     const before = row.getBoundingClientRect().top;
