@@ -117,6 +117,11 @@ func (s *Server) message(ctx context.Context, c *call) error {
 		return err
 	}
 	defer r.release()
+	if c.s != nil {
+		// Before the message: behind it, a connection that is still busy with
+		// it would miss the signal.
+		r.typed(&cmd.User, false)
+	}
 	res, err := r.commit(ctx, &commit{
 		change: Change{Kind: ChangeCreate, Message: Message{
 			ID: newID(now()), User: cmd.User.ID, Kind: KindRegular, Content: cmd.Content, Nonce: cmd.Nonce,
@@ -129,9 +134,6 @@ func (s *Server) message(ctx context.Context, c *call) error {
 		return err
 	}
 	cmd.Result, cmd.Duplicate = &res.Message, res.Duplicate
-	if c.s != nil {
-		r.typed(&cmd.User, false)
-	}
 	return nil
 }
 

@@ -37,6 +37,7 @@ func audience(t *testing.T, test func(t *testing.T, srv *chattest.Server, alice,
 		alice, bob := srv.Dial("alice"), srv.Dial("bob")
 		alice.Join("r")
 		bob.Join("r")
+		synctest.Wait() // a signal reaches who has all of the joined frame behind them
 		test(t, srv, alice, bob)
 	})
 }
