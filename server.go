@@ -49,7 +49,6 @@ type Server struct {
 	closing atomic.Bool // draining: no new connections
 	ctx     context.Context
 	cancel  context.CancelFunc
-	sweep   *time.Timer
 	closed  chan struct{}
 	once    sync.Once
 }

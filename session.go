@@ -272,18 +272,6 @@ func (s *session) unlink(room string) *subscription {
 	return nil
 }
 
-// joined reports whether the session follows the room.
-func (s *session) joined(room string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for sub := s.subs; sub != nil; sub = sub.next {
-		if sub.room.id == room {
-			return true
-		}
-	}
-	return false
-}
-
 // user returns who the session is, nil while that is not known.
 func (s *session) user() *User { return s.who.Load() }
 

@@ -12,11 +12,10 @@ import (
 	"github.com/gabblehq/chat/hub"
 )
 
-// sink takes frames, at most limit of them per write if limit is above 0.
+// sink takes frames.
 type sink struct {
 	hub.Sub
 	lane    int
-	limit   int
 	refuse  atomic.Bool
 	cost    time.Duration // of a write, in the bubble's time
 	frames  atomic.Int64
