@@ -188,4 +188,4 @@ func newID(at time.Time) string {
 }
 
 // now is the time as it is stored: UTC, in whole milliseconds.
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+func now() time.Time { return stamp(time.Now()) }

@@ -10,13 +10,17 @@ import (
 //
 // A room is a log: every change in it takes the next rev. The room argument is
 // one opaque key of printable ASCII, at most 256 bytes; a Store must not read
-// anything into it. All methods may be called concurrently, obey ctx, and
-// return no type or error of the driver below: failures of the backend are
-// [ErrUnavailable], or [ErrUnknown] where a write may have happened.
+// anything into it. Strings are valid UTF-8 without U+0000, Meta is valid JSON;
+// both are kept byte for byte. All methods may be called concurrently, obey
+// ctx, and return no type or error of the driver below: failures of the
+// backend are [ErrUnavailable], or [ErrUnknown] where a write may have
+// happened.
 //
-// The package storage/storagetest proves an implementation. Further powers are
-// small optional interfaces: [RoomLister], [RoomRemover], [EpochStarter]. A
-// wrapper shows those of the store below by a method Unwrap() Store.
+// The package storage/storagetest proves an implementation, and the methods of
+// [Change] help with it. Further powers are small optional interfaces:
+// [RoomLister], [RoomRemover], [EpochStarter], and of stores that several
+// servers share [Watcher] and [PresenceKeeper]. A wrapper shows those of the
+// store below by a method Unwrap() Store.
 type Store interface {
 	// Append applies changes to the room's newest state, atomically and in
 	// order, and answers each by itself: one that fails takes no position and
@@ -28,7 +32,8 @@ type Store interface {
 	//
 	// known is the highest position that this server has itself seen of the
 	// room, zero if none. A store whose head has the same epoch and a lower
-	// rev has been rolled back and starts a new epoch before it writes.
+	// rev has been rolled back and starts a new epoch before it writes. It does
+	// so without changes to write, too.
 	Append(ctx context.Context, room string, known Position, changes []Change) ([]Result, error)
 
 	// Changes returns what has changed after rev after, each changed thing

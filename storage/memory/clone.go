@@ -51,10 +51,5 @@ func cloneAttachments(as []chat.Attachment) []chat.Attachment {
 	return c
 }
 
-func sameAttachment(a, b chat.Attachment) bool {
-	return a.URL == b.URL && a.Name == b.Name && a.Type == b.Type && a.Size == b.Size &&
-		a.Width == b.Width && a.Height == b.Height && bytes.Equal(a.Meta, b.Meta)
-}
-
 // stamp is how a time is kept: UTC, whole milliseconds, no monotonic part.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -95,9 +95,6 @@ func (s *Store) Append(ctx context.Context, key string, known chat.Position, cha
 	if err := alive(ctx); err != nil {
 		return nil, err
 	}
-	if len(changes) == 0 {
-		return nil, nil
-	}
 	now := time.Since(s.start)
 	for {
 		r := s.room(key)

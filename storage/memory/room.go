@@ -1,9 +1,7 @@
 package memory
 
 import (
-	"bytes"
 	"crypto/rand"
-	"slices"
 	"sync"
 	"time"
 
@@ -82,26 +80,13 @@ func (r *room) create(c *chat.Change, res *chat.Result) {
 }
 
 func (r *room) update(c *chat.Change, res *chat.Result) {
-	info, u := *r.info, &c.Update
-	changed := set(&info.Title, u.Title)
-	changed = set(&info.Topic, u.Topic) || changed
-	changed = set(&info.Avatar, u.Avatar) || changed
-	if u.Meta != nil && !bytes.Equal(u.Meta, info.Meta) {
-		info.Meta, changed = cloneBytes(u.Meta), true
-	}
+	info, changed := c.UpdateRoom(*r.info)
 	if !changed {
 		res.Unchanged, res.Room = true, cloneRoom(r.info)
 		return
 	}
+	info = cloneRoom(&info)
 	r.setInfo(&info, res)
-}
-
-func set(to, from *string) bool {
-	if from == nil || *from == *to {
-		return false
-	}
-	*to = *from
-	return true
 }
 
 func (r *room) setInfo(info *chat.RoomInfo, res *chat.Result) {
@@ -156,23 +141,13 @@ func (r *room) edit(c *chat.Change, res *chat.Result) {
 		res.Err = errNoMessage
 		return
 	}
-	m, to := *old, &c.Message
-	changed := set(&m.Content, &to.Content)
-	if to.Mentions != nil && !slices.Equal(to.Mentions, m.Mentions) {
-		m.Mentions, changed = cloneStrings(to.Mentions), true
-	}
-	if to.Attachments != nil && !slices.EqualFunc(to.Attachments, m.Attachments, sameAttachment) {
-		m.Attachments, changed = cloneAttachments(to.Attachments), true
-	}
-	if to.Meta != nil && !bytes.Equal(to.Meta, m.Meta) {
-		m.Meta, changed = cloneBytes(to.Meta), true
-	}
+	m, changed := c.Edit(*old)
 	if !changed {
 		res.Unchanged = true
 		copyMessage(&res.Message, old)
 		return
 	}
-	m.EditedAt = stamp(c.At)
+	m.Mentions, m.Attachments, m.Meta = cloneStrings(m.Mentions), cloneAttachments(m.Attachments), cloneBytes(m.Meta)
 	r.log.supersede(old.Rev)
 	r.put(&m, res)
 }
@@ -183,21 +158,11 @@ func (r *room) delete(c *chat.Change, res *chat.Result) {
 		res.Err = errNoMessage
 		return
 	}
-	m := chat.Message{
-		ID: old.ID, Room: old.Room, Seq: old.Seq, FirstRev: old.FirstRev,
-		User: old.User, Kind: old.Kind, Nonce: old.Nonce,
-		CreatedAt: old.CreatedAt, EditedAt: old.EditedAt, DeletedAt: old.DeletedAt,
-	}
-	if c.Hard {
-		m.User, m.Nonce = "", ""
-	}
-	if old.Deleted() && m.User == old.User && m.Nonce == old.Nonce {
+	m, changed := c.Delete(*old)
+	if !changed {
 		res.Unchanged = true
 		copyMessage(&res.Message, old)
 		return
-	}
-	if !old.Deleted() {
-		m.DeletedAt = stamp(c.At)
 	}
 	r.log.supersede(old.Rev)
 	r.put(&m, res)

@@ -1,0 +1,4 @@
+// Package sqlite keeps rooms.
+package sqlite
+
+import _ "modernc.org/sqlite"
