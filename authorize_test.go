@@ -177,8 +177,8 @@ func TestRevokeEndsSubscriptions(t *testing.T) {
 				require.NotContains(t, string(ev.Raw), "secret")
 			}
 		}
-		require.Equal(t, []string{"bob"}, srv.Room("r").Online())
-		require.Equal(t, []string{"alice", "bob"}, srv.Room("other").Online())
+		require.Equal(t, []string{"bob"}, online(t, srv.Room("r")))
+		require.Equal(t, []string{"alice", "bob"}, online(t, srv.Room("other")))
 		require.Equal(t, chat.CodeNotFound, alice.Call(map[string]any{"type": "join", "room": "r"}).Code)
 		require.NoError(t, srv.Revoke(t.Context(), "nobody", "r"))
 		require.NoError(t, srv.Revoke(t.Context(), "alice", "nowhere"))

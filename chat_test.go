@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/chattest"
 	"github.com/gabblehq/chat/internal/leak"
 )
@@ -33,4 +34,12 @@ func TestTwoClientsTalk(t *testing.T) {
 		late := srv.Dial("carol")
 		require.Equal(t, "hello", late.Join("general").Messages[0].Content)
 	})
+}
+
+// online returns who is in the room.
+func online(t *testing.T, r *chat.Room) []string {
+	t.Helper()
+	ids, err := r.Online(t.Context())
+	require.NoError(t, err)
+	return ids
 }

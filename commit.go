@@ -86,10 +86,11 @@ func (r *liveRoom) commitGroup() {
 	if len(group) > 0 {
 		r.append(group, known)
 	}
+	r.heed()
 	r.makeSure()
 
 	r.mu.Lock()
-	more := len(r.queue) > 0
+	more := len(r.queue) > 0 || r.others.hinted()
 	if !more {
 		r.queue = nil
 		r.committing = false
@@ -107,14 +108,7 @@ func (r *liveRoom) append(group []*commit, known Position) {
 	for i, c := range group {
 		changes[i] = c.change
 	}
-	var results []Result
-	err := r.srv.callStore(r.srv.ctx, func(ctx context.Context) (err error) {
-		results, err = r.srv.opt.Store.Append(ctx, r.key(), known, changes)
-		if err == nil && len(results) != len(changes) {
-			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(changes), len(results))
-		}
-		return err
-	})
+	results, err := r.store(known, changes)
 	if err != nil {
 		if errors.Is(err, ErrUnknown) {
 			r.mu.Lock()
@@ -139,6 +133,55 @@ func (r *liveRoom) append(group []*commit, known Position) {
 	for _, c := range group {
 		close(c.done)
 	}
+}
+
+// store appends changes to the log, and to a new one where the store has lost
+// the room.
+func (r *liveRoom) store(known Position, changes []Change) (results []Result, err error) {
+	err = r.srv.callStore(r.srv.ctx, func(ctx context.Context) (err error) {
+		results, err = r.srv.opt.Store.Append(ctx, r.key(), known, changes)
+		if err == nil && len(results) != len(changes) {
+			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(changes), len(results))
+		}
+		return err
+	})
+	if err != nil || len(results) == 0 || !errors.Is(results[0].Err, ErrLost) {
+		return results, err
+	}
+	again, err := r.remake(changes)
+	if again == nil {
+		return results, err
+	}
+	return again, err
+}
+
+// remake makes a room that the store has lost anew, with the settings that it
+// had, and appends the changes. It returns nil where the settings are not
+// known.
+func (r *liveRoom) remake(changes []Change) (results []Result, err error) {
+	r.mu.Lock()
+	info := r.info
+	r.mu.Unlock()
+	if info == nil {
+		return nil, nil
+	}
+	r.srv.log.Error("chat: the store has lost a room; it begins anew", "room", r.id)
+	all := append([]Change{{Kind: ChangeCreateRoom, At: info.CreatedAt, Room: *info}}, changes...)
+	err = r.srv.callStore(r.srv.ctx, func(ctx context.Context) (err error) {
+		results, err = r.srv.opt.Store.Append(ctx, r.key(), Position{}, all)
+		if err == nil && len(results) != len(all) {
+			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(all), len(results))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	r.info, r.known = nil, Position{}
+	r.mu.Unlock()
+	// Another server may have been faster; then the room is there all the same.
+	return results[1:], nil
 }
 
 // publish makes frames of what a group has changed and gives them to the hub.
@@ -205,11 +248,21 @@ func (r *liveRoom) suspect(group []*commit) {
 // makeSure compares the log with the topic where an append has left a doubt,
 // and tries again in a second where the store does not say.
 func (r *liveRoom) makeSure() {
+	if r.Topic.Len() == 0 {
+		return // whoever comes first makes sure
+	}
 	r.mu.Lock()
 	unsure := r.unsure
 	r.unsure = false
 	r.mu.Unlock()
-	if !unsure || r.Topic.Len() == 0 || r.catchUp() == nil {
+	if !unsure {
+		return
+	}
+	// Many rooms may have missed something at once.
+	r.srv.repairs <- struct{}{}
+	err := r.catchUp()
+	<-r.srv.repairs
+	if err == nil {
 		return
 	}
 	r.mu.Lock()
@@ -227,15 +280,20 @@ type doubt liveRoom
 
 func (d *doubt) ring(time.Time) {
 	r := (*liveRoom)(d)
+	r.nudge()
+	r.release()
+}
+
+// nudge has a committer look after what has been heard and what is in doubt.
+func (r *liveRoom) nudge() {
 	r.mu.Lock()
-	run := r.unsure && !r.committing
+	run := (r.unsure || r.others.hinted()) && !r.committing
 	r.committing = r.committing || run
 	r.mu.Unlock()
 	if run {
+		r.hold()
 		r.srv.pool.run(committer{r}) // releases
-		return
 	}
-	r.release()
 }
 
 // took reports whether the change has taken a position in the log.
@@ -266,9 +324,21 @@ func (r *liveRoom) frame(c *commit) []byte {
 // catchUp reads from the store what the topic has missed. The caller is the
 // room's committer, so nobody else appends.
 func (r *liveRoom) catchUp() error {
-	for {
+	for back := false; ; {
 		epoch, head := r.Topic.Head()
 		page, err := r.changes(r.srv.ctx, max(head, 0))
+		if errors.Is(err, ErrNotFound) {
+			return r.vanished()
+		}
+		if err == nil && page.Head.Epoch == epoch && page.Head.Rev < head {
+			if back {
+				return errors.New("the store goes on with a log whose end it has lost")
+			}
+			if err = r.rolledBack(Position{Epoch: epoch, Rev: head}); err == nil {
+				back = true
+				continue
+			}
+		}
 		if err != nil {
 			r.srv.log.Warn("chat: hole in a room not read", "room", r.id, "after", head, "error", err)
 			return err // the next append finds the hole again
@@ -282,4 +352,41 @@ func (r *liveRoom) catchUp() error {
 			return nil
 		}
 	}
+}
+
+// rolledBack has the store start a new epoch, because it has lost the end of
+// the room's log.
+func (r *liveRoom) rolledBack(known Position) error {
+	r.srv.log.Error("chat: the store has lost the end of a room; a new epoch begins", "room", r.id, "known", known.Rev)
+	return r.srv.callStore(r.srv.ctx, func(ctx context.Context) error {
+		_, err := r.srv.opt.Store.Append(ctx, r.key(), known, nil)
+		return err
+	})
+}
+
+// vanished finds out why the room is not in the store any more.
+func (r *liveRoom) vanished() error {
+	if c := r.srv.cluster; c != nil {
+		at, err := c.heads(r.srv.ctx, []*liveRoom{r})
+		if err != nil {
+			return err
+		}
+		if at[0].Rev >= 0 { // there again, or lost
+			if at[0] == (Position{}) {
+				if made, err := r.remake(nil); err != nil {
+					return err
+				} else if made == nil {
+					r.gone()
+					return nil
+				}
+			}
+			epoch, head := r.Topic.Head()
+			if at, err := r.head(); err == nil && (at.Epoch != epoch || at.Rev != head) {
+				r.Topic.Renew(at.Epoch, at.Rev)
+			}
+			return nil
+		}
+	}
+	r.gone()
+	return nil
 }

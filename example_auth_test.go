@@ -82,7 +82,8 @@ func ExampleServer_Revoke() {
 	banned["eve"] = true
 	check(srv.Revoke(context.Background(), "eve", "general"))
 	ev := eve.Expect("left")
-	fmt.Println(ev.Room, ev.Code, srv.Room("general").Online())
+	online, _ := srv.Room("general").Online(context.Background())
+	fmt.Println(ev.Room, ev.Code, online)
 	// Output: general forbidden []
 }
 
@@ -94,7 +95,8 @@ func ExampleUserSessions_Disconnect() {
 	srv := chattest.New(t, nil)
 	laptop, phone := srv.Dial("eve"), srv.Dial("eve")
 
-	fmt.Println(srv.User("eve").Disconnect("banned"), "sessions")
+	n, _ := srv.User("eve").Disconnect(context.Background(), "banned")
+	fmt.Println(n, "sessions")
 	fmt.Println(laptop.CloseCode(), phone.CloseCode())
 	// Output:
 	// 2 sessions

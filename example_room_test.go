@@ -175,6 +175,7 @@ func ExampleRoom_Online() {
 	for _, user := range []string{"bob", "alice", "bob"} { // bob on two devices
 		srv.Dial(user).Join("general")
 	}
-	fmt.Println(srv.Room("general").Online(), srv.User("carol").Online())
+	online, _ := srv.Room("general").Online(context.Background())
+	fmt.Println(online, srv.User("carol").Online())
 	// Output: [alice bob] false
 }

@@ -75,6 +75,9 @@ func (s *Server) may(ctx context.Context, user User, action Action, info *RoomIn
 // open returns the room of a command if the user may do the action there. The
 // caller releases it.
 func (s *Server) open(ctx context.Context, c *call, action Action) (*liveRoom, *RoomInfo, error) {
+	if c.cmd.Room == controlRoom {
+		return nil, nil, errNoRoom
+	}
 	if !ValidRoomID(c.cmd.Room) {
 		return nil, nil, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
 	}
@@ -120,7 +123,7 @@ func (s *Server) message(ctx context.Context, c *call) error {
 	if c.s != nil {
 		// Before the message: behind it, a connection that is still busy with
 		// it would miss the signal.
-		r.typed(&cmd.User, false)
+		r.shows(&cmd.User, false)
 	}
 	res, err := r.commit(ctx, &commit{
 		change: Change{Kind: ChangeCreate, Message: Message{
@@ -194,7 +197,7 @@ func (s *Server) showTyping(ctx context.Context, c *call) error {
 	}
 	defer r.release()
 	if r.Topic.Len() > 0 {
-		r.typed(&c.cmd.User, c.cmd.Active)
+		r.shows(&c.cmd.User, c.cmd.Active)
 	}
 	return nil
 }
@@ -228,6 +231,9 @@ func (s *Server) showOnline(ctx context.Context, c *call) error {
 	limit := c.limit
 	if limit == 0 {
 		limit = s.opt.Limits.Presence
+	}
+	if err := r.attend(ctx); err != nil {
+		return err
 	}
 	o := wire.Online{Type: string(c.cmd.Type), Room: r.id}
 	o.Online, o.Users, o.More = r.online(c.cursor, min(limit, s.opt.Limits.Presence))

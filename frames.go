@@ -106,6 +106,16 @@ func (r *liveRoom) entryFrames(ctx context.Context, entries []Entry, after int64
 	return frames
 }
 
+// stepFrames encodes changes that have each the state of their own rev.
+func (r *liveRoom) stepFrames(ctx context.Context, entries []Entry) []hub.Frame {
+	frames := make([]hub.Frame, 0, len(entries))
+	for i := range entries {
+		// To a cursor right before it, a change is what it was.
+		frames = append(frames, r.entryFrames(ctx, entries[i:i+1], entries[i].Rev-1)...)
+	}
+	return frames
+}
+
 // wireMessages turns a page's messages into wire form, the newest max bytes of
 // them: those in front give way. It reports whether any did.
 func (r *liveRoom) wireMessages(ctx context.Context, list []Message, newest bool) (out []wire.Message, cut bool) {

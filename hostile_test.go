@@ -149,7 +149,7 @@ func TestBrokenFramesCostOnlyTheirSender(t *testing.T) {
 		}
 		before.back(t, 8<<20)
 		require.Eventually(t, func() bool { return s.Stats().Connections == 2 }, 5*time.Second, time.Millisecond)
-		require.Equal(t, []string{"alice", "bob"}, s.Room("general").Online())
+		require.Equal(t, []string{"alice", "bob"}, online(t, s.Room("general")))
 	})
 }
 

@@ -61,6 +61,8 @@ var house = []struct {
 	{"transport/transporttest", []string{"transport"}, "the suite knows what it proves, and nothing above"},
 	{"internal/poll", nil, "readiness is the bottom of the house"},
 	{"internal/wire", nil, "the codec is the bottom of the house"},
+	{"internal/redistest", nil, "a server for tests knows its driver, and nothing of ours"},
+	{"internal/pgtest", nil, "a server for tests knows its driver, and nothing of ours"},
 	{"internal/...", nil, "internal helpers stand by themselves"},
 	{"storage/storagetest", []string{"."}, "the suite must not prefer any store"},
 	{"storage/...", []string{"."}, "a store imports chat and its own driver, never another plug-in"},
@@ -105,10 +107,10 @@ func TestImportsPointTheRightWay(t *testing.T) {
 			to, ok := ours(imp)
 			switch {
 			case !ok:
-				if within(imp, testLibraries...) && !within(pkg, "storage/storagetest", "transport/transporttest", "internal/leak", "chattest") {
+				if within(imp, testLibraries...) && !within(pkg, "storage/storagetest", "transport/transporttest", "internal/leak", "internal/redistest", "internal/pgtest", "chattest") {
 					t.Errorf("%s → %s: a test library outside tests", pkg, imp)
 				}
-				if within(imp, drivers...) && !within(pkg, "storage") && !within(pkg, "middleware/redis") {
+				if within(imp, drivers...) && !within(pkg, "storage", "internal/redistest", "internal/pgtest") {
 					t.Errorf("%s → %s: only a store knows its driver", pkg, imp)
 				}
 			case isProgram(to):

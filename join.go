@@ -38,6 +38,8 @@ func (s *Server) join(ctx context.Context, c *call) error {
 		return err
 	}
 	who := sess.user()
+	// Where it cannot be read now, the list grows when it can.
+	_ = r.attend(ctx)
 	r.arrive(who)
 	if again != nil {
 		again.end(who, true)
@@ -66,6 +68,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 		r.release()
 		return nil
 	}
+	r.nudge() // what has been heard while nobody was here
 	if r.revokes.Load() != revokes {
 		// A permission has ended since ours was checked, perhaps this one; and
 		// who ended it did not find us here yet.

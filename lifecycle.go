@@ -72,7 +72,14 @@ func (s *Server) stop(ctx context.Context) (err error) {
 			err = errors.New("chat: shut down, but calls of the host's code have not returned")
 		}
 	}
+	if s.cluster != nil {
+		s.cluster.leave()
+	}
 	s.cancel()
+	if s.cluster != nil {
+		s.cluster.wg.Wait()
+	}
+	s.health.wg.Wait()
 	s.hub.Close()
 	s.timers.stop()
 	return err

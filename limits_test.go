@@ -115,7 +115,7 @@ func TestLimitsAreHeldAndNamed(t *testing.T) {
 		refused("content", map[string]any{"type": "edit", "room": "r1", "id": m.ID, "content": "123456"})
 		alice.Join("r2")
 		refused("room", map[string]any{"type": "join", "room": "r3"})
-		require.Empty(t, srv.Room("r3").Online())
+		require.Empty(t, online(t, srv.Room("r3")))
 		alice.Join("r1") // again is no third
 		alice.Leave("r2")
 		alice.Join("r3")

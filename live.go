@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -29,8 +28,29 @@ type liveRoom struct {
 	typing *typing // nil while nobody types
 
 	committing  bool
-	presenceDue bool // a presenceTimer is set
-	unsure      bool // the log may hold what the topic has not been told of
+	presenceDue bool    // a presenceTimer is set
+	unsure      bool    // the log may hold what the topic has not been told of
+	others      *others // nil where no other server has said anything of the room
+}
+
+// others is what other servers have said of a room. The room's lock guards it.
+type others struct {
+	hints []Hint // of what they have appended, not heeded yet
+
+	away    []away       // who is there, by user id and node
+	known   bool         // away has been read
+	reading int          // how many are reading it
+	heard   []Attendance // what has been said since
+}
+
+func (o *others) hinted() bool { return o != nil && len(o.hints) > 0 }
+
+// far returns what other servers have said. The room's lock is held.
+func (r *liveRoom) far() *others {
+	if r.others == nil {
+		r.others = &others{}
+	}
+	return r.others
 }
 
 // roomTable holds the live rooms.
@@ -155,22 +175,4 @@ func (r *liveRoom) forget() {
 	r.mu.Lock()
 	r.info, r.known = nil, Position{}
 	r.mu.Unlock()
-}
-
-// callStore calls the store under the server's deadline, catches its panics,
-// and sees to it that what comes back is an error of ours.
-func (s *Server) callStore(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.Limits.StoreTimeout)
-	defer cancel()
-	err := guard(func() error { return f(ctx) })
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*Error](err); ok || errors.Is(err, ErrUnknown) {
-		return err
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return &Error{Code: CodeUnavailable, Message: "the store does not answer", cause: err}
-	}
-	return &Error{Code: CodeInternal, Message: "internal error", cause: err}
 }

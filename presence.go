@@ -8,9 +8,9 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
-// presence is who is in a room on this server, by user: a second session
-// changes nothing, and neither does a drop that is mended within the grace.
-// The room's lock guards it.
+// presence is who is in a room, by user: a second session changes nothing, and
+// neither does a drop that is mended within the grace, or being there on
+// another server too. The room's lock guards it.
 type presence struct {
 	here []person // by user id
 	news *presenceNews
@@ -21,9 +21,13 @@ type presence struct {
 // bytes.
 type person struct {
 	who      *User
-	sessions int32  // 0: has dropped, and is about to be shown as gone
-	drops    uint32 // tells the drops apart
+	sessions int32  // on this server
+	drops    uint16 // tells the drops apart
+	dropped  bool   // has no session any more, but a grace to come back in
 }
+
+// local reports whether the person is there because of this server.
+func (p *person) local() bool { return p.sessions > 0 || p.dropped }
 
 // presenceNews is what has not been told yet.
 type presenceNews struct{ join, leave []*User }
@@ -45,17 +49,31 @@ func (p *presence) find(user string) (int, bool) {
 func (r *liveRoom) arrive(who *User) {
 	r.mu.Lock()
 	i, ok := r.here.find(who.ID)
-	if ok {
-		r.here.here[i].sessions++
-		r.here.here[i].who = who
-		r.mu.Unlock()
-		return
+	if !ok {
+		r.here.here = slices.Insert(r.here.here, i, person{})
+		r.here.note(who, true)
 	}
-	r.here.here = slices.Insert(r.here.here, i, person{who: who, sessions: 1})
-	r.here.note(who, true)
-	frame := r.presenceFrame(time.Now())
+	p := &r.here.here[i]
+	fresh := !p.local()
+	p.who, p.dropped = who, false
+	p.sessions++
+	if fresh {
+		r.announce(who, false)
+	}
+	var frame []byte
+	if !ok {
+		frame = r.presenceFrame(time.Now())
+	}
 	r.mu.Unlock()
 	r.signal(frame)
+}
+
+// announce tells the other servers, where there are any, that a user has come
+// to the room on this one or is gone. The room's lock is held.
+func (r *liveRoom) announce(who *User, gone bool) {
+	if c := r.srv.cluster; c != nil && c.attendance != nil {
+		c.attendance.say(r.id, who, gone)
+	}
 }
 
 // depart counts a session of the user out and reports whether it was the last.
@@ -74,25 +92,27 @@ func (r *liveRoom) depart(who *User, said bool) (last bool) {
 	}
 	if !said && !r.srv.closing.Load() {
 		p.drops++
+		p.dropped = true
 		r.hold()
 		r.srv.timers.at(time.Now().Add(r.srv.opt.Limits.LeaveGrace), &grace{r, who.ID, p.drops})
 		r.mu.Unlock()
 		return true
 	}
-	frame := r.gone(i, time.Now())
+	frame := r.departed(who, time.Now())
 	r.mu.Unlock()
 	r.signal(frame)
 	return true
 }
 
-// gone takes a person off the list. The room's lock is held.
-func (r *liveRoom) gone(i int, now time.Time) []byte {
-	who := r.here.here[i].who
-	r.here.here = slices.Delete(r.here.here, i, i+1)
-	if len(r.here.here) == 0 {
-		r.here.here = nil
+// departed notes that a person has no session here any more, and takes them off
+// the list unless another server has one. The room's lock is held.
+func (r *liveRoom) departed(who *User, now time.Time) []byte {
+	if !r.srv.closing.Load() {
+		// Of a server that goes, the others forget everybody when its lease
+		// has run out: by then they are back somewhere else.
+		r.announce(who, true)
 	}
-	r.here.note(who, false)
+	r.vacate(who.ID)
 	return r.presenceFrame(now)
 }
 
@@ -100,15 +120,17 @@ func (r *liveRoom) gone(i int, now time.Time) []byte {
 type grace struct {
 	room  *liveRoom
 	user  string
-	drops uint32
+	drops uint16
 }
 
 func (g *grace) ring(now time.Time) {
 	r := g.room
 	var frame []byte
 	r.mu.Lock()
-	if i, ok := r.here.find(g.user); ok && r.here.here[i].sessions == 0 && r.here.here[i].drops == g.drops {
-		frame = r.gone(i, now)
+	if i, ok := r.here.find(g.user); ok && r.here.here[i].dropped && r.here.here[i].drops == g.drops {
+		p := &r.here.here[i]
+		p.dropped = false
+		frame = r.departed(p.who, now)
 	}
 	r.mu.Unlock()
 	r.signal(frame)

@@ -60,7 +60,7 @@ func TestPresenceSurvivesADropWithinTheGrace(t *testing.T) {
 			time.Sleep(3 * time.Second)
 			alice.Cut()
 			time.Sleep(4 * time.Second)
-			require.Equal(t, []string{"alice", "bob"}, srv.Room("r").Online())
+			require.Equal(t, []string{"alice", "bob"}, online(t, srv.Room("r")))
 		}
 		frames := news(bob)
 		require.Len(t, frames, 1)
@@ -72,7 +72,7 @@ func TestPresenceSurvivesADropWithinTheGrace(t *testing.T) {
 		require.Len(t, frames, 1)
 		require.Equal(t, []string{"alice"}, frames[0].Leave)
 		require.Equal(t, 1, frames[0].Online)
-		require.Equal(t, []string{"bob"}, srv.Room("r").Online())
+		require.Equal(t, []string{"bob"}, online(t, srv.Room("r")))
 	})
 }
 
@@ -86,7 +86,7 @@ func TestPresenceEndsAtOnceForWhoLeaves(t *testing.T) {
 		frames := news(bob)
 		require.Len(t, frames, 1)
 		require.Equal(t, []string{"alice"}, frames[0].Leave)
-		require.Equal(t, []string{"bob"}, srv.Room("r").Online())
+		require.Equal(t, []string{"bob"}, online(t, srv.Room("r")))
 	})
 }
 
@@ -145,7 +145,7 @@ func TestPresenceOfManyIsASample(t *testing.T) {
 		joined := srv.Dial("bob").Join("r")
 		require.Equal(t, many+1, joined.Online)
 		require.Len(t, joined.Users, limit)
-		require.Len(t, srv.Room("r").Online(), many+1)
+		require.Len(t, online(t, srv.Room("r")), many+1)
 
 		for _, c := range crowd {
 			c.Leave("r")
@@ -163,7 +163,7 @@ func TestJoinedListsWhoIsOnline(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, srv *chattest.Server) {
 		for _, user := range []string{"dora", "alice", "carol", "bob", "carol"} {
 			joined := srv.Dial(user).Join("r")
-			require.Equal(t, srv.Room("r").Online(), joined.Users)
+			require.Equal(t, online(t, srv.Room("r")), joined.Users)
 			require.Equal(t, len(joined.Users), joined.Online)
 			require.Contains(t, joined.Users, user)
 		}
@@ -172,6 +172,6 @@ func TestJoinedListsWhoIsOnline(t *testing.T) {
 		require.Equal(t, []string{"alice", "bob", "carol", "dora"}, ev.Users, "asking is not joining")
 		ev = c.Call(map[string]any{"type": "members", "room": "r", "limit": 3, "cursor": "alice"})
 		require.Equal(t, []string{"bob", "carol", "dora"}, ev.Users)
-		require.Empty(t, srv.Room("nowhere").Online())
+		require.Empty(t, online(t, srv.Room("nowhere")))
 	})
 }

@@ -19,6 +19,7 @@ type profiles struct {
 
 	mu    sync.Mutex
 	cache map[string]cached
+	met   map[string]wire.User // those who are connected to other servers
 }
 
 type cached struct {
@@ -29,6 +30,8 @@ type cached struct {
 const (
 	profileTTL  = time.Minute
 	maxProfiles = 4096
+	// maxMet bounds whom this server knows from others; about 100 bytes each.
+	maxMet = 64 << 10
 	// askTimeout is how long a name is waited for, and asking how many
 	// lookups may be under way: a host that has stalled must not stop those
 	// who can do without.
@@ -49,7 +52,32 @@ func (p *profiles) known(id string) wire.User {
 	if c, ok := p.cache[id]; ok {
 		return c.user
 	}
+	if u, ok := p.met[id]; ok {
+		return u
+	}
 	return wire.User{ID: id}
+}
+
+// meet notes what users are called who are connected to other servers.
+func (p *profiles) meet(list []Attendance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range list {
+		u := &list[i].User
+		if list[i].Gone || u.Name == "" && u.Avatar == "" {
+			continue
+		}
+		if p.met == nil {
+			p.met = make(map[string]wire.User)
+		}
+		if _, ok := p.met[u.ID]; !ok && len(p.met) >= maxMet {
+			for id := range p.met { // any
+				delete(p.met, id)
+				break
+			}
+		}
+		p.met[u.ID] = public(u)
+	}
 }
 
 // one returns the public description of a user. It may ask the host.
@@ -84,6 +112,15 @@ func (p *profiles) many(ctx context.Context, ids []string) func(id string) wire.
 	if len(missing) > 0 {
 		p.ask(ctx, missing, found, now)
 	}
+	p.mu.Lock()
+	if len(p.met) > 0 {
+		for id, u := range found {
+			if m, ok := p.met[id]; ok && u.Name == "" && u.Avatar == "" {
+				found[id] = m
+			}
+		}
+	}
+	p.mu.Unlock()
 	return func(id string) wire.User { return found[id] }
 }
 

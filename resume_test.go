@@ -224,7 +224,7 @@ func TestSecondJoinStartsOver(t *testing.T) {
 		require.Equal(t, chat.CodeNotFound, c.Call(map[string]any{"type": "leave", "room": "r"}).Code)
 		say(t, room, 1)
 		require.Empty(t, settle(c))
-		require.Empty(t, room.Online())
+		require.Empty(t, online(t, room))
 	})
 }
 

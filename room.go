@@ -129,13 +129,18 @@ func (r *liveRoom) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.gone()
+	return nil
+}
+
+// gone ends everything that is about a room that does not exist any more.
+func (r *liveRoom) gone() {
 	r.forget()
 	r.revokes.Add(1) // joins under way look again
 	for _, s := range r.srv.users.all() {
 		r.expel(s, CodeNotFound)
 	}
 	r.Topic.Renew("", 0) // loops of Changes look again
-	return nil
 }
 
 // expel ends a session's subscription because the user may not have it any
@@ -300,26 +305,31 @@ func (r *Room) History(ctx context.Context, q Query) (Page, error) {
 // itself after Limits.TypingExpiry, and with the user's next message.
 func (r *Room) Typing(user User, active bool) {
 	if live := r.srv.peek(r.id); live != nil {
-		live.typed(&user, active)
+		live.shows(&user, active)
 		live.release()
+	} else if c := r.srv.cluster; c != nil && ValidRoomID(r.id) && wire.ValidUserID(user.ID) {
+		c.relay(r.id, &user, active)
 	}
 }
 
-// Online returns the ids of the users who are in the room on this server,
-// sorted.
-func (r *Room) Online() []string {
-	live := r.srv.peek(r.id)
-	if live == nil {
-		return nil
+// Online returns the ids of the users who are in the room, on whichever server
+// that shares the store, sorted.
+func (r *Room) Online(ctx context.Context) ([]string, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return nil, err
 	}
-	defer live.release()
+	defer done()
+	if err := live.attend(ctx); err != nil {
+		return nil, err
+	}
 	live.mu.Lock()
 	defer live.mu.Unlock()
 	ids := make([]string, 0, len(live.here.here))
 	for _, p := range live.here.here {
 		ids = append(ids, p.who.ID)
 	}
-	return ids
+	return ids, nil
 }
 
 // Changes follows the room's log from a position: every change after it, each

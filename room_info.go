@@ -18,6 +18,8 @@ type RoomKind string
 const (
 	RoomPublic RoomKind = "public" // any signed-in user may join, read and write
 	RoomDirect RoomKind = "direct" // exactly two users
+
+	roomControl RoomKind = "control" // see controlRoom
 )
 
 // RoomInfo is a room's settings.

@@ -56,8 +56,8 @@ func (s *Server) roomPage(ctx context.Context, cursor string, limit int, filter 
 		for _, sum := range list {
 			after = sum.Key
 			sum.Room.ID = strings.TrimPrefix(sum.Key, prefix)
-			if strings.Contains(sum.Room.ID, "/") {
-				continue // a tenant's, of a server without one
+			if strings.Contains(sum.Room.ID, "/") || sum.Room.ID == controlRoom {
+				continue // a tenant's, of a server without one; or no room of users
 			}
 			if filter != nil && !filter(&sum.Room) {
 				continue
@@ -100,6 +100,10 @@ func (s *Server) listRooms(ctx context.Context, c *call) error {
 		}
 	}
 	who := s.profiles.many(ctx, ids)
+	online, err := s.onlineIn(ctx, page.Rooms)
+	if err != nil {
+		return err
+	}
 	for i := range page.Rooms {
 		sum := &page.Rooms[i]
 		w := s.wireRoom(&sum.Room, s.profiles.many(ctx, sum.Room.Peers))
@@ -108,13 +112,48 @@ func (s *Server) listRooms(ctx context.Context, c *call) error {
 			last.Room = w.ID
 			w.LastMessage = &last
 		}
-		if r := s.peek(w.ID); r != nil {
-			w.Online, _, _ = r.online("", 0)
-			r.release()
-		}
+		w.Online = online[i]
 		c.rooms.Rooms = append(c.rooms.Rooms, w)
 	}
 	return nil
+}
+
+// onlineIn returns how many users are in each of the rooms.
+func (s *Server) onlineIn(ctx context.Context, rooms []RoomSummary) ([]int, error) {
+	live := make([]*liveRoom, len(rooms))
+	defer func() {
+		for _, r := range live {
+			if r != nil {
+				r.release()
+			}
+		}
+	}()
+	var unread []*liveRoom
+	for i := range rooms {
+		if s.cluster == nil || s.cluster.attendance == nil {
+			live[i] = s.peek(rooms[i].Room.ID)
+			continue
+		}
+		r := s.acquire(rooms[i].Room.ID)
+		live[i] = r
+		r.mu.Lock()
+		if !r.far().known {
+			unread = append(unread, r)
+		}
+		r.mu.Unlock()
+	}
+	if len(unread) > 0 {
+		if err := s.cluster.attendance.read(ctx, unread); err != nil {
+			return nil, err
+		}
+	}
+	counts := make([]int, len(rooms))
+	for i, r := range live {
+		if r != nil {
+			counts[i], _, _ = r.online("", 0)
+		}
+	}
+	return counts, nil
 }
 
 // createRoom makes a room for a client.

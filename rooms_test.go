@@ -89,8 +89,8 @@ func TestRemoveTellsEverybodyInside(t *testing.T) {
 		require.ErrorIs(t, err, chat.ErrNotFound)
 		require.ErrorIs(t, srv.Room("r").Remove(t.Context()), chat.ErrNotFound)
 		require.Equal(t, chat.CodeNotFound, bob.Call(map[string]any{"type": "message", "room": "r", "content": "x"}).Code)
-		require.Empty(t, srv.Room("r").Online())
-		require.Equal(t, []string{"bob"}, srv.Room("other").Online())
+		require.Empty(t, online(t, srv.Room("r")))
+		require.Equal(t, []string{"bob"}, online(t, srv.Room("other")))
 
 		again := bob.Resume("r", first.Epoch, first.Head)
 		require.True(t, again.Reset, "the new room is another log")

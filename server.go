@@ -36,6 +36,9 @@ type Server struct {
 	users     directory
 	profiles  profiles
 	looks     Limiter // of firstAnswer
+	health    health
+	cluster   *cluster      // nil: nobody shares the store
+	repairs   chan struct{} // bounds how many rooms catch up at once
 
 	guests struct { // sessions that have not said who they are
 		mu  sync.Mutex
@@ -86,7 +89,25 @@ func New(o *Options) (*Server, error) {
 	_, _ = rand.Read(salt[:]) // never fails
 	s.salt = binary.LittleEndian.Uint64(salt[:])
 	s.timers.at(time.Now().Add(ringIdle), (*ringSweep)(s))
+	s.repairs = make(chan struct{}, l.Backfill)
+	s.health = health{store: opt.Store, probe: s.key("~ready"), log: opt.Logger, healed: s.healed}
+	s.health.init(s.ctx)
+	if s.cluster = newCluster(s); s.cluster != nil {
+		s.cluster.run()
+	}
 	return s, nil
+}
+
+// healed is called when the store answers again after it has not.
+func (s *Server) healed() {
+	if s.cluster != nil {
+		s.cluster.Missed(nil)
+		return
+	}
+	for r := range s.rooms.each {
+		r.nudge()
+		r.release()
+	}
 }
 
 // ringIdle is how long an idle room keeps its encoded frames.

@@ -251,7 +251,7 @@ func (sub *subscription) end(who *User, said bool) {
 	r := sub.room
 	sub.Detach()
 	if r.depart(who, said) {
-		r.typed(who, false)
+		r.shows(who, false)
 	}
 	r.release()
 }
@@ -270,6 +270,17 @@ func (s *session) unlink(room string) *subscription {
 		}
 	}
 	return nil
+}
+
+// rooms returns the rooms that the session is in; the caller releases them.
+func (s *session) rooms() (list []*liveRoom) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := s.subs; sub != nil; sub = sub.next {
+		sub.room.hold()
+		list = append(list, sub.room)
+	}
+	return list
 }
 
 // user returns who the session is, nil while that is not known.

@@ -1,10 +1,6 @@
 package chat
 
-import (
-	"context"
-
-	"github.com/gabblehq/chat/internal/wire"
-)
+import "context"
 
 // UserSessions is a handle of one user's connections to this server.
 type UserSessions struct {
@@ -29,35 +25,39 @@ func (u *UserSessions) Sessions() []string {
 }
 
 // Disconnect closes the user's sessions and tells them to stay away, with a
-// reason of at most 123 bytes. It returns how many there were, without waiting
-// for the clients to go.
-func (u *UserSessions) Disconnect(reason string) int {
-	list := u.srv.users.sessions(u.id)
-	for _, s := range list {
-		s.conn.Close(wire.CloseBanned, reason)
+// reason of at most 123 bytes. It returns how many there were on this server,
+// without waiting for the clients to go. Servers that share the store do the
+// same within two seconds, once Disconnect has returned nil; its error says
+// that they have not been told.
+func (u *UserSessions) Disconnect(ctx context.Context, reason string) (int, error) {
+	s := u.srv
+	if !s.inUse.enter() {
+		return 0, ErrServerClosed
 	}
-	return len(list)
+	defer s.inUse.leave()
+	n := s.disconnect(u.id, reason)
+	if s.cluster == nil {
+		return n, nil
+	}
+	return n, s.cluster.order(ctx, controlOrder{Type: "disconnect", User: u.id, Reason: reason})
 }
 
 // Revoke looks again whether the user may read the room and, where not, ends
 // the user's subscriptions to it: when Revoke has returned, no frame of the
-// room is begun to them. It is for permissions that only the host knows of,
+// room is begun to them by this server. Servers that share the store do the
+// same within two seconds, once Revoke has returned nil; its error says that
+// they have not been told. It is for permissions that only the host knows of,
 // right after they have ended.
 func (s *Server) Revoke(ctx context.Context, user, room string) error {
 	if !s.inUse.enter() {
 		return ErrServerClosed
 	}
 	defer s.inUse.leave()
-	r := s.peek(room)
-	if r == nil {
-		return nil // nobody is in it
+	s.revoke(ctx, user, room)
+	if s.cluster == nil {
+		return nil
 	}
-	defer r.release()
-	r.revokes.Add(1) // joins under way look again
-	for _, sess := range s.users.sessions(user) {
-		s.recheck(ctx, sess, r)
-	}
-	return nil
+	return s.cluster.order(ctx, controlOrder{Type: "revoke", User: user, Room: room})
 }
 
 // recheck ends a session's subscription if the user may not read the room, or

@@ -27,8 +27,16 @@ const (
 	retell = 2 * time.Second
 )
 
-// typed notes that the user is typing, or no longer is.
-func (r *liveRoom) typed(who *User, active bool) {
+// shows notes that a user of this server is typing, or no longer is.
+func (r *liveRoom) shows(who *User, active bool) {
+	if r.typed(who, active) && r.srv.cluster != nil {
+		r.srv.cluster.relay(r.id, who, active)
+	}
+}
+
+// typed notes that the user is typing, or no longer is, and reports whether
+// others have been told.
+func (r *liveRoom) typed(who *User, active bool) (told bool) {
 	now := time.Now()
 	var frame []byte
 	r.mu.Lock()
@@ -63,6 +71,7 @@ func (r *liveRoom) typed(who *User, active bool) {
 	}
 	r.mu.Unlock()
 	r.signal(frame)
+	return frame != nil
 }
 
 // typingTimer ends typing that nobody has ended.

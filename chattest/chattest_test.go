@@ -72,7 +72,9 @@ func TestClosingIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := chattest.New(t, nil)
 		alice, bob, carol := srv.Dial("alice"), srv.Dial("bob"), srv.Dial("carol")
-		require.Equal(t, 1, srv.User("alice").Disconnect("out"))
+		n, err := srv.User("alice").Disconnect(t.Context(), "out")
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
 		require.Equal(t, 4501, alice.CloseCode())
 		_, ok := alice.Next()
 		require.False(t, ok)

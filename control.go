@@ -1,0 +1,150 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// controlRoom is the room in whose log servers tell each other what must not
+// be lost: that a permission has ended, that a user has to go. It is a log like
+// any other, so nothing in it can be missed for long.
+const controlRoom = "~control"
+
+// controlOrder is what the content of a message in the control log says.
+type controlOrder struct {
+	Node   string `json:"node"` // who has done it already
+	Type   string `json:"type"` // "revoke" or "disconnect"
+	User   string `json:"user"`
+	Room   string `json:"room,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// order tells the other servers.
+func (c *cluster) order(ctx context.Context, o controlOrder) error {
+	o.Node = c.node
+	content, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	r := c.srv.acquire(controlRoom)
+	defer r.release()
+	send := func() error {
+		_, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreate, Message: Message{
+			ID: newID(time.Now()), Kind: KindSystem, Content: string(content),
+		}}}, nil)
+		return err
+	}
+	if err = send(); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	_, err = r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: RoomInfo{ID: controlRoom, Kind: roomControl}}}, nil)
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return send()
+}
+
+// controlLoop does what the control log says, from now on.
+func (c *cluster) controlLoop() {
+	r := c.srv.acquire(controlRoom)
+	defer r.release()
+	var at Position
+	known := false // at is
+	for {
+		select {
+		case <-c.control:
+		case <-c.srv.ctx.Done():
+			return
+		}
+		var err error
+		if known {
+			at, err = c.obey(r, at)
+		} else if at, err = r.head(); errors.Is(err, ErrNotFound) {
+			err = nil // what comes first in it counts
+		}
+		known = known || err == nil
+		if err != nil && c.srv.ctx.Err() == nil {
+			c.srv.log.Warn("chat: control log not read", "error", err)
+			pause(c.srv.ctx, doubtFor)
+			poke(c.control)
+		}
+	}
+}
+
+// obey does what the log says after a position and returns how far it has come.
+func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
+	for {
+		page, err := r.changes(c.srv.ctx, at.Rev)
+		if errors.Is(err, ErrNotFound) {
+			return Position{}, nil
+		}
+		if err != nil {
+			return at, err
+		}
+		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor {
+			// Something may have been said that is gone: look at everybody.
+			c.recheckAll()
+			return page.Head, nil
+		}
+		for _, e := range page.Entries {
+			var o controlOrder
+			if e.Message == nil || json.Unmarshal([]byte(e.Message.Content), &o) != nil || o.Node == c.node {
+				continue
+			}
+			c.execute(&o)
+		}
+		at = Position{Epoch: page.Head.Epoch, Rev: page.Through}
+		if page.Through >= page.Head.Rev {
+			return at, nil
+		}
+	}
+}
+
+func (c *cluster) execute(o *controlOrder) {
+	switch o.Type {
+	case "revoke":
+		c.srv.revoke(c.srv.ctx, o.User, o.Room)
+	case "disconnect":
+		c.srv.disconnect(o.User, o.Reason)
+	}
+}
+
+// recheckAll looks again whether everybody may read the rooms they are in.
+func (c *cluster) recheckAll() {
+	for r := range c.srv.rooms.each {
+		r.revokes.Add(1)
+		r.release()
+	}
+	for _, sess := range c.srv.users.all() {
+		for _, r := range sess.rooms() {
+			c.srv.recheck(c.srv.ctx, sess, r)
+			r.release()
+		}
+	}
+}
+
+// disconnect closes the user's sessions on this server.
+func (s *Server) disconnect(user, reason string) int {
+	list := s.users.sessions(user)
+	for _, sess := range list {
+		sess.conn.Close(wire.CloseBanned, reason)
+	}
+	return len(list)
+}
+
+// revoke looks again at the user's subscriptions to the room on this server.
+func (s *Server) revoke(ctx context.Context, user, room string) {
+	r := s.peek(room)
+	if r == nil {
+		return // nobody is in it
+	}
+	defer r.release()
+	r.revokes.Add(1) // joins under way look again
+	for _, sess := range s.users.sessions(user) {
+		s.recheck(ctx, sess, r)
+	}
+}
