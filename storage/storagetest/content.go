@@ -107,17 +107,22 @@ func jsonOpaque(t *rig) {
 	}
 }
 
-func anyKey(t *rig) {
-	s := t.open()
+// anyKeys are keys that a careless store confuses.
+func anyKeys() []string {
 	var printable strings.Builder
 	for c := byte(0x20); c < 0x7f; c++ {
 		printable.WriteByte(c)
 	}
 	long := strings.Repeat("k", 255)
-	keys := []string{
+	return []string{
 		"a", "A", "a/b", "a:b", "a:", ":a", "a{b}c", "{a}", "}{", "a*", "a?", "a[b]", "a b", " a", "a ", "%", "_", "a%2Fb", `a\b`, `'"`, "--",
 		"..", ".", "/", "//", "~", "0", "1", "null", "a\\", "$a", "#a", "@", "a,b", "a|b", "a=b&c", long + "1", long + "2", long, printable.String(),
 	}
+}
+
+func anyKey(t *rig) {
+	s := t.open()
+	keys := anyKeys()
 	rooms := make([]*room, len(keys))
 	for i, key := range keys {
 		r := &room{t: t, ctx: t.ctx, s: s, key: key, id: fmt.Sprint("r", i)}
