@@ -1,7 +1,7 @@
 # make test      everything that CI runs, within minutes; installs what it needs
-# make test-full the rest: long fuzzing, soaks, scale
+# make test-full the rest: repetition, long fault tests, fuzzing, soaks
 # make bench     ratios to a bare write loop, side by side
-.PHONY: test test-full bench check go-test browser deps
+.PHONY: test test-full bench
 
 test: ; @./.ci/test
 test-full: ; @./.ci/test-full

@@ -65,18 +65,19 @@ func (a *attendance) say(room string, who *User, gone bool) {
 func (a *attendance) run() {
 	defer close(a.left)
 	ctx := a.c.srv.ctx
-	renew := time.NewTicker(leaseEvery)
-	defer renew.Stop()
+	next := time.NewTimer(leaseEvery)
+	defer next.Stop()
 	for {
+		wake := a.wake
 		if err := a.attend(ctx); err != nil {
-			if ctx.Err() != nil {
-				return
-			}
-			time.AfterFunc(doubtFor, func() { poke(a.wake) })
+			wake = nil // what there is to say waits until then
+			next.Reset(doubtFor)
+		} else {
+			next.Reset(leaseEvery)
 		}
 		select {
-		case <-a.wake:
-		case <-renew.C:
+		case <-wake:
+		case <-next.C:
 		case <-a.leave:
 			return
 		case <-ctx.Done():
@@ -177,7 +178,9 @@ func (a *attendance) heard(changes []Attendance) {
 	a.mu.Unlock()
 }
 
-// bury takes those nodes out of all rooms whose lease has run out.
+// bury takes those nodes out of all rooms whose lease has run out. Whoever puts
+// one of a node's users on a list tells heard of the node afterwards, so that
+// none stays behind.
 func (a *attendance) bury(alive []string, asOf time.Time) {
 	var dead []string
 	a.mu.Lock()
@@ -202,8 +205,7 @@ func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
 	keys := make([]string, 0, len(rooms))
 	for _, r := range rooms {
 		r.mu.Lock()
-		r.far().heard = nil // what is heard from here on is newer than what is read, or as new
-		r.others.reading++
+		r.far().reading++ // what is heard from here on is newer than what is read, or as new
 		r.mu.Unlock()
 		keys = append(keys, r.key())
 	}
@@ -212,7 +214,6 @@ func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
 		list, err = a.keeper.Attendances(ctx, keys)
 		return err
 	})
-	a.heard(list)
 	a.c.srv.profiles.meet(list)
 	byRoom := make(map[string][]Attendance)
 	for i := range list {
@@ -232,6 +233,7 @@ func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
 		r.mu.Unlock()
 		r.signal(frame)
 	}
+	a.heard(list) // after they are on the lists: see bury
 	return err
 }
 
@@ -262,6 +264,21 @@ func (r *liveRoom) attend(ctx context.Context) error {
 		return nil
 	}
 	return c.attendance.read(ctx, []*liveRoom{r})
+}
+
+// sure has the list of who is in the room on other servers read, soon, where
+// that has not been possible before.
+func (r *liveRoom) sure() {
+	c := r.srv.cluster
+	if c == nil || c.attendance == nil {
+		return
+	}
+	r.mu.Lock()
+	known := r.far().known || r.others.reading > 0
+	r.mu.Unlock()
+	if key := r.key(); !known {
+		c.Missed(func(room string) bool { return room == key })
+	}
 }
 
 // present takes up what other servers say of who is in the room.

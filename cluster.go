@@ -64,7 +64,10 @@ func newCluster(s *Server) *cluster {
 
 // run starts the goroutines; they end with the server's context.
 func (c *cluster) run() {
-	loops := []func(){c.watch, c.compareLoop, c.signalLoop, c.controlLoop}
+	orders := c.srv.acquire(controlRoom)
+	// Before there are sessions, so that no order about one is overlooked.
+	at, err := orders.controlHead()
+	loops := []func(){c.watch, c.compareLoop, c.signalLoop, func() { c.controlLoop(orders, at, err == nil) }}
 	if c.attendance != nil {
 		loops = append(loops, c.attendance.run)
 	}
@@ -153,11 +156,11 @@ func (c *cluster) Present(room string, changes []Attendance) {
 	if !ok || c.attendance == nil {
 		return
 	}
-	c.attendance.heard(changes)
 	if r := c.srv.peek(id); r != nil {
 		r.present(changes)
 		r.release()
 	}
+	c.attendance.heard(changes) // after they are on the list: see bury
 }
 
 // Missed implements [Listener].
@@ -251,11 +254,21 @@ func (c *cluster) compareLoop() {
 		if covers(c.srv.key(controlRoom)) {
 			poke(c.control)
 		}
-		if err := c.compareRooms(covers); err != nil && ctx.Err() == nil {
+		if err := c.compareRooms(covers); err != nil && !c.srv.health.down() && ctx.Err() == nil {
 			c.srv.log.Warn("chat: rooms not compared with the store", "error", err)
 			pause(ctx, doubtFor)
-			c.Missed(covers)
-		}
+			c.again(all, missed)
+		} // else all of them are compared when the store answers again
+	}
+}
+
+// again has the rooms of a comparison that has failed compared once more.
+func (c *cluster) again(all bool, missed []func(room string) bool) {
+	if all {
+		c.Missed(nil)
+	}
+	for _, covers := range missed {
+		c.Missed(covers)
 	}
 }
 
@@ -275,10 +288,12 @@ func (c *cluster) compareRooms(covers func(key string) bool) error {
 		return err
 	}
 	for r := range c.srv.rooms.each {
-		if r.Topic.Len() == 0 || !covers(r.key()) {
-			r.mu.Lock()
-			r.unsure = true // for whoever comes
-			r.mu.Unlock()
+		if !covers(r.key()) {
+			r.release()
+			continue
+		}
+		if r.Topic.Len() == 0 {
+			r.outdate()
 			r.release()
 			continue
 		}
@@ -289,6 +304,16 @@ func (c *cluster) compareRooms(covers func(key string) bool) error {
 		}
 	}
 	return flush()
+}
+
+// outdate has whoever comes to the room find out how things are.
+func (r *liveRoom) outdate() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsure, r.putOff = true, false
+	if r.others != nil {
+		r.others.known = false
+	}
 }
 
 // compareBatch has those rooms catch up whose log does not end where their
@@ -310,11 +335,9 @@ func (c *cluster) compareBatch(rooms []*liveRoom) error {
 		return err
 	}
 	for i, r := range rooms {
-		if heads[i].Epoch == seen[i].epoch && heads[i].Rev == seen[i].rev {
-			continue
-		}
+		same := heads[i].Epoch == seen[i].epoch && heads[i].Rev == seen[i].rev
 		r.mu.Lock()
-		r.unsure = true
+		r.unsure, r.putOff = r.unsure || !same, false
 		r.mu.Unlock()
 		r.nudge()
 	}
@@ -349,7 +372,7 @@ func (r *liveRoom) hear(h Hint) {
 	r.mu.Lock()
 	switch {
 	case r.Topic.Len() == 0 || len(r.far().hints) == maxHints:
-		r.unsure, r.far().hints = true, nil
+		r.unsure, r.putOff, r.far().hints = true, false, nil
 	default:
 		r.others.hints = append(r.others.hints, h)
 	}
@@ -375,9 +398,7 @@ func (r *liveRoom) heed() {
 			continue
 		}
 		if h.Head.Rev < 0 || h.Head.Epoch != epoch || h.Entries == nil || h.After > head || !r.take(h) {
-			r.mu.Lock()
-			r.unsure = true
-			r.mu.Unlock()
+			r.doubt()
 			return // what follows comes with the page
 		}
 	}
@@ -394,18 +415,14 @@ func (r *liveRoom) take(h *Hint) bool {
 	if err != nil {
 		return false
 	}
-	settings := false
+	var info *RoomInfo
 	for i := range entries {
-		settings = settings || entries[i].Room != nil
+		if entries[i].Room != nil {
+			info = entries[i].Room
+		}
 	}
-	r.mu.Lock()
-	if r.known.Epoch == h.Head.Epoch && r.known.Rev < h.Head.Rev {
-		r.known = h.Head
-	}
-	if settings {
-		r.info = nil
-	}
-	r.mu.Unlock()
+	r.learn(h.Head, info)
+	r.spoken(entries)
 	return r.Topic.Append(h.Head.Epoch, h.After, h.Head.Rev, false, r.stepFrames(r.srv.ctx, entries))
 }
 

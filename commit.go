@@ -90,7 +90,7 @@ func (r *liveRoom) commitGroup() {
 	r.makeSure()
 
 	r.mu.Lock()
-	more := len(r.queue) > 0 || r.others.hinted()
+	more := len(r.queue) > 0 || r.due()
 	if !more {
 		r.queue = nil
 		r.committing = false
@@ -111,15 +111,15 @@ func (r *liveRoom) append(group []*commit, known Position) {
 	results, err := r.store(known, changes)
 	if err != nil {
 		if errors.Is(err, ErrUnknown) {
-			r.mu.Lock()
-			r.unsure = true
-			r.mu.Unlock()
+			r.doubt()
 		}
 		for _, c := range group {
 			c.result = Result{Err: err}
 			close(c.done)
 		}
-		r.srv.log.Warn("chat: not stored", "room", r.id, "changes", len(changes), "error", err)
+		if !r.srv.health.down() { // which has been said
+			r.srv.log.Warn("chat: not stored", "room", r.id, "changes", len(changes), "error", err)
+		}
 		return
 	}
 	for i, c := range group {
@@ -177,8 +177,10 @@ func (r *liveRoom) remake(changes []Change) (results []Result, err error) {
 	if err != nil {
 		return nil, err
 	}
+	now := results[0].Room
+	now.ID = r.id
 	r.mu.Lock()
-	r.info, r.known = nil, Position{}
+	r.info, r.known = &now, Position{}
 	r.mu.Unlock()
 	// Another server may have been faster; then the room is there all the same.
 	return results[1:], nil
@@ -187,27 +189,23 @@ func (r *liveRoom) remake(changes []Change) (results []Result, err error) {
 // publish makes frames of what a group has changed and gives them to the hub.
 func (r *liveRoom) publish(group []*commit) {
 	var first, last Position
-	settings := false
+	var info *RoomInfo
 	for _, c := range group {
 		if res := &c.result; res.took() {
 			if first.Rev == 0 {
 				first = res.Position
 			}
 			last = res.Position
-			k := c.change.Kind
-			settings = settings || k == ChangeCreateRoom || k == ChangeUpdateRoom
+			if k := c.change.Kind; k == ChangeCreateRoom || k == ChangeUpdateRoom {
+				info = cloneInfo(&res.Room)
+			}
 		}
 	}
 	if first.Rev == 0 {
 		r.suspect(group)
 		return
 	}
-	r.mu.Lock()
-	r.known = last
-	if settings {
-		r.info = nil // read again by whoever needs them
-	}
-	r.mu.Unlock()
+	r.learn(last, info)
 	if r.Topic.Len() == 0 {
 		// Whoever comes now is served from the store, but the topic has to know
 		// how far that goes.
@@ -225,8 +223,8 @@ func (r *liveRoom) publish(group []*commit) {
 			r.srv.log.Debug("chat: published", "trace", c.trace, "room", r.id, "rev", c.result.Position.Rev, "sessions", r.Topic.Len())
 		}
 	}
-	if !r.Topic.Append(last.Epoch, first.Rev-1, last.Rev, false, frames) {
-		r.catchUp()
+	if !r.Topic.Append(last.Epoch, first.Rev-1, last.Rev, false, frames) && r.catchUp() != nil {
+		r.doubt()
 	}
 }
 
@@ -237,9 +235,7 @@ func (r *liveRoom) suspect(group []*commit) {
 	epoch, head := r.Topic.Head()
 	for _, c := range group {
 		if at := c.result.Position; c.result.Err == nil && (at.Epoch != epoch || at.Rev > head) && head >= 0 {
-			r.mu.Lock()
-			r.unsure = true
-			r.mu.Unlock()
+			r.doubt()
 			return
 		}
 	}
@@ -266,8 +262,11 @@ func (r *liveRoom) makeSure() {
 		return
 	}
 	r.mu.Lock()
-	r.unsure = true
+	r.unsure, r.putOff = true, true
 	r.mu.Unlock()
+	if r.srv.health.down() {
+		return // looked after when the store answers again
+	}
 	r.hold()
 	r.srv.timers.at(time.Now().Add(doubtFor), (*doubt)(r))
 }
@@ -280,20 +279,56 @@ type doubt liveRoom
 
 func (d *doubt) ring(time.Time) {
 	r := (*liveRoom)(d)
+	r.reopen()
 	r.nudge()
 	r.release()
 }
 
+// doubt notes that the log may hold what the topic has not been told of.
+func (r *liveRoom) doubt() {
+	r.mu.Lock()
+	r.unsure, r.putOff = true, false
+	r.mu.Unlock()
+}
+
+// reopen has a doubt that was put off looked after.
+func (r *liveRoom) reopen() {
+	r.mu.Lock()
+	r.putOff = false
+	r.mu.Unlock()
+}
+
+// due reports whether there is something for a committer to look after that
+// nobody has committed. The lock is held.
+func (r *liveRoom) due() bool {
+	return r.others.hinted() || r.unsure && !r.putOff && r.Topic.Len() > 0
+}
+
 // nudge has a committer look after what has been heard and what is in doubt.
 func (r *liveRoom) nudge() {
+	if !r.srv.inUse.enter() {
+		return // nobody is here any more
+	}
 	r.mu.Lock()
-	run := (r.unsure || r.others.hinted()) && !r.committing
+	run := r.due() && !r.committing
 	r.committing = r.committing || run
 	r.mu.Unlock()
-	if run {
-		r.hold()
-		r.srv.pool.run(committer{r}) // releases
+	if !run {
+		r.srv.inUse.leave()
+		return
 	}
+	r.hold()
+	r.srv.pool.run(mender{r})
+}
+
+// mender is a committer that nobody's commit has called for.
+type mender struct{ *liveRoom }
+
+func (m mender) work() {
+	s := m.srv
+	m.commitGroup()
+	m.release()
+	s.inUse.leave()
 }
 
 // took reports whether the change has taken a position in the log.
@@ -340,13 +375,20 @@ func (r *liveRoom) catchUp() error {
 			}
 		}
 		if err != nil {
-			r.srv.log.Warn("chat: hole in a room not read", "room", r.id, "after", head, "error", err)
-			return err // the next append finds the hole again
+			if !r.srv.health.down() {
+				r.srv.log.Warn("chat: hole in a room not read", "room", r.id, "after", head, "error", err)
+			}
+			return err
 		}
 		if page.Head.Epoch != epoch {
 			r.Topic.Renew(page.Head.Epoch, page.Head.Rev)
 			return nil
 		}
+		if page.Head.Rev-head > r.srv.opt.Limits.Resume {
+			r.Topic.Skip(epoch, page.Head.Rev) // nobody can go on from there
+			return nil
+		}
+		r.spoken(page.Entries)
 		frames := r.entryFrames(r.srv.ctx, page.Entries, head)
 		if r.Topic.Append(epoch, head, page.Through, true, frames) && page.Through >= page.Head.Rev {
 			return nil
@@ -364,7 +406,16 @@ func (r *liveRoom) rolledBack(known Position) error {
 	})
 }
 
-// vanished finds out why the room is not in the store any more.
+// remembered reports whether this server knows of a room what a store that has
+// lost it would need to be told.
+func (r *liveRoom) remembered() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.srv.cluster != nil && r.info != nil
+}
+
+// vanished finds out why the room is not in the store any more, and makes it
+// anew where the store has lost it.
 func (r *liveRoom) vanished() error {
 	if c := r.srv.cluster; c != nil {
 		at, err := c.heads(r.srv.ctx, []*liveRoom{r})
@@ -380,11 +431,11 @@ func (r *liveRoom) vanished() error {
 					return nil
 				}
 			}
-			epoch, head := r.Topic.Head()
-			if at, err := r.head(); err == nil && (at.Epoch != epoch || at.Rev != head) {
-				r.Topic.Renew(at.Epoch, at.Rev)
+			now, err := r.head()
+			if err == nil {
+				r.Topic.Renew(now.Epoch, now.Rev)
 			}
-			return nil
+			return err
 		}
 	}
 	r.gone()

@@ -48,12 +48,20 @@ func (c *cluster) order(ctx context.Context, o controlOrder) error {
 	return send()
 }
 
-// controlLoop does what the control log says, from now on.
-func (c *cluster) controlLoop() {
-	r := c.srv.acquire(controlRoom)
+// controlHead returns where the control log ends: the zero Position where it
+// has not begun.
+func (r *liveRoom) controlHead() (Position, error) {
+	at, err := r.head()
+	if errors.Is(err, ErrNotFound) {
+		return Position{}, nil
+	}
+	return at, err
+}
+
+// controlLoop does what the control log says after a position; where that is
+// not known, from the moment on in which it can be found out. It releases r.
+func (c *cluster) controlLoop(r *liveRoom, at Position, known bool) {
 	defer r.release()
-	var at Position
-	known := false // at is
 	for {
 		select {
 		case <-c.control:
@@ -63,15 +71,15 @@ func (c *cluster) controlLoop() {
 		var err error
 		if known {
 			at, err = c.obey(r, at)
-		} else if at, err = r.head(); errors.Is(err, ErrNotFound) {
-			err = nil // what comes first in it counts
+		} else {
+			at, err = r.controlHead()
 		}
 		known = known || err == nil
-		if err != nil && c.srv.ctx.Err() == nil {
+		if err != nil && !c.srv.health.down() && c.srv.ctx.Err() == nil {
 			c.srv.log.Warn("chat: control log not read", "error", err)
 			pause(c.srv.ctx, doubtFor)
 			poke(c.control)
-		}
+		} // else it is poked when the store answers again
 	}
 }
 
@@ -80,6 +88,9 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 	for {
 		page, err := r.changes(c.srv.ctx, at.Rev)
 		if errors.Is(err, ErrNotFound) {
+			if at.Epoch != "" {
+				c.srv.background(c.recheckAll)
+			}
 			return Position{}, nil
 		}
 		if err != nil {
@@ -87,7 +98,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		}
 		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor {
 			// Something may have been said that is gone: look at everybody.
-			c.recheckAll()
+			c.srv.background(c.recheckAll)
 			return page.Head, nil
 		}
 		for _, e := range page.Entries {
@@ -95,7 +106,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 			if e.Message == nil || json.Unmarshal([]byte(e.Message.Content), &o) != nil || o.Node == c.node {
 				continue
 			}
-			c.execute(&o)
+			c.execute(o)
 		}
 		at = Position{Epoch: page.Head.Epoch, Rev: page.Through}
 		if page.Through >= page.Head.Rev {
@@ -104,13 +115,33 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 	}
 }
 
-func (c *cluster) execute(o *controlOrder) {
+// execute does what an order says, beside what comes next: it asks the host,
+// who may take its time.
+func (c *cluster) execute(o controlOrder) {
 	switch o.Type {
 	case "revoke":
-		c.srv.revoke(c.srv.ctx, o.User, o.Room)
+		c.srv.background(func() { c.srv.revoke(c.srv.ctx, o.User, o.Room) })
 	case "disconnect":
-		c.srv.disconnect(o.User, o.Reason)
+		c.srv.background(func() { c.srv.disconnect(o.User, o.Reason) })
 	}
+}
+
+// chore is something to be done that nobody waits for, but Shutdown.
+type chore struct {
+	srv *Server
+	do  func()
+}
+
+// background has f called by the pool, unless the server has ended.
+func (s *Server) background(f func()) {
+	if s.inUse.enter() {
+		s.pool.run(chore{s, f})
+	}
+}
+
+func (c chore) work() {
+	defer c.srv.inUse.leave()
+	c.do()
 }
 
 // recheckAll looks again whether everybody may read the rooms they are in.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,10 @@ type health struct {
 	ctx    context.Context // the server's
 	healed func()          // the store answers again
 
+	calls    atomic.Int64 // under way
+	returned atomic.Int64
+	watching atomic.Bool // somebody looks whether any return
+
 	mu      sync.Mutex
 	up      context.Context // ends when the store is found not to answer
 	fall    context.CancelFunc
@@ -28,10 +33,10 @@ type health struct {
 }
 
 const (
-	// slowAfter is how long a call of the store takes before somebody looks
-	// whether the store answers at all, and probeTimeout how long that has:
-	// together, how long the clients of a store that hangs are kept waiting.
-	slowAfter    = 500 * time.Millisecond
+	// watchEvery is how often somebody looks whether calls return, and
+	// probeTimeout how long the probe has where none do. Clients of a store
+	// that hangs wait for two of the one and one of the other at most.
+	watchEvery   = 250 * time.Millisecond
 	probeTimeout = 400 * time.Millisecond
 	// probeEvery is how often a store that does not answer is asked again.
 	probeEvery = 250 * time.Millisecond
@@ -55,6 +60,35 @@ func (h *health) while() context.Context {
 
 // down reports whether the store does not answer.
 func (h *health) down() bool { return h.while().Err() != nil && h.ctx.Err() == nil }
+
+// begin notes that the store is being called; end goes with it.
+func (h *health) begin() {
+	h.calls.Add(1)
+	h.watch()
+}
+
+func (h *health) end() {
+	h.returned.Add(1)
+	h.calls.Add(-1)
+}
+
+// watch looks after the calls under way, for all of them together.
+func (h *health) watch() {
+	if !h.watching.CompareAndSwap(false, true) {
+		return
+	}
+	seen := h.returned.Load()
+	time.AfterFunc(watchEvery, func() {
+		h.watching.Store(false)
+		if h.calls.Load() == 0 || h.ctx.Err() != nil {
+			return
+		}
+		if h.returned.Load() == seen {
+			h.doubt()
+		}
+		h.watch()
+	})
+}
 
 // doubt has somebody look whether the store answers.
 func (h *health) doubt() {
@@ -155,10 +189,16 @@ func (s *Server) callStore(ctx context.Context, f func(context.Context) error) e
 	if up.Err() != nil && s.ctx.Err() == nil {
 		return errStoreDown
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opt.Limits.StoreTimeout)
+	var cancel context.CancelFunc
+	if ctx == s.ctx {
+		ctx, cancel = context.WithTimeout(up, s.opt.Limits.StoreTimeout)
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, s.opt.Limits.StoreTimeout)
+		defer context.AfterFunc(up, cancel)()
+	}
 	defer cancel()
-	defer context.AfterFunc(up, cancel)()
-	defer time.AfterFunc(slowAfter, s.health.doubt).Stop()
+	s.health.begin()
+	defer s.health.end()
 	err := guard(func() error { return f(ctx) })
 	if err == nil {
 		return nil

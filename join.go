@@ -38,8 +38,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 		return err
 	}
 	who := sess.user()
-	// Where it cannot be read now, the list grows when it can.
-	_ = r.attend(ctx)
+	_ = r.attend(ctx) // see sure, below
 	r.arrive(who)
 	if again != nil {
 		again.end(who, true)
@@ -69,6 +68,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 		return nil
 	}
 	r.nudge() // what has been heard while nobody was here
+	r.sure()
 	if r.revokes.Load() != revokes {
 		// A permission has ended since ours was checked, perhaps this one; and
 		// who ended it did not find us here yet.
@@ -85,6 +85,9 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 	if !ValidRoomID(c.cmd.Room) {
 		return nil, 0, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
 	}
+	if c.cmd.Room == controlRoom {
+		return nil, 0, errNoRoom
+	}
 	resume := j.After >= 0
 	n := min(j.History, s.opt.Limits.MaxHistory)
 	if j.History < 0 {
@@ -97,6 +100,11 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 		n = 0
 	}
 	page, err := r.history(ctx, Query{Limit: n})
+	if errors.Is(err, ErrNotFound) && r.remembered() {
+		if err = r.vanished(); err == nil {
+			page, err = r.history(ctx, Query{Limit: n})
+		}
+	}
 	if errors.Is(err, ErrNotFound) {
 		if err = s.createByJoining(ctx, c, r); err == nil {
 			page, err = r.history(ctx, Query{Limit: n})

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +31,7 @@ type liveRoom struct {
 	committing  bool
 	presenceDue bool    // a presenceTimer is set
 	unsure      bool    // the log may hold what the topic has not been told of
+	putOff      bool    // the doubt is put off: a timer, or the return of the store, reopens it
 	others      *others // nil where no other server has said anything of the room
 }
 
@@ -113,6 +115,9 @@ func (t *roomTable) size() (n int) {
 	for i := range t.shards {
 		t.shards[i].mu.Lock()
 		n += len(t.shards[i].rooms)
+		if _, ok := t.shards[i].rooms[controlRoom]; ok {
+			n-- // nobody is in it
+		}
 		t.shards[i].mu.Unlock()
 	}
 	return n
@@ -168,6 +173,13 @@ func (r *liveRoom) learn(at Position, info *RoomInfo) {
 	if info != nil && (r.info == nil || r.info.Rev != info.Rev || r.info.CreatedAt != info.CreatedAt) {
 		r.info = info
 	}
+}
+
+// cloneInfo returns a copy that shares nothing with what others may change.
+func cloneInfo(info *RoomInfo) *RoomInfo {
+	c := *info
+	c.Peers, c.Meta = slices.Clone(c.Peers), slices.Clone(c.Meta)
+	return &c
 }
 
 // forget drops what is known of a room that does not exist any more.

@@ -105,6 +105,7 @@ func (s *Server) healed() {
 		return
 	}
 	for r := range s.rooms.each {
+		r.reopen()
 		r.nudge()
 		r.release()
 	}

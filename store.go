@@ -14,7 +14,9 @@ import (
 // both are kept byte for byte. All methods may be called concurrently, obey
 // ctx, and return no type or error of the driver below: failures of the
 // backend are [ErrUnavailable], or [ErrUnknown] where a write may have
-// happened.
+// happened. A message that the backend finds damaged does not make its room
+// unreadable: it is shown as deleted, without content, or left out of pages,
+// and the log says so.
 //
 // The package storage/storagetest proves an implementation, and the methods of
 // [Change] help with it. Further powers are small optional interfaces:

@@ -22,7 +22,8 @@ type Watcher interface {
 	Watch(ctx context.Context, l Listener) error
 
 	// Signal tells all who watch, the caller included or not: l.Signal gets
-	// room and data, at most 4 KiB, soon or never. It does not keep data.
+	// room and data, at most 4 KiB or it is ErrTooLarge, soon or never. It does
+	// not keep data.
 	Signal(ctx context.Context, room string, data []byte) error
 
 	// Heads returns the end of each room's log: what Head returns, or, for a
@@ -34,8 +35,8 @@ type Watcher interface {
 }
 
 // Listener is told what happens in a shared store. Its methods do not block
-// and may be called concurrently; those that tell of one room are called in
-// the order of its log.
+// and may be called concurrently. What happens in one room is told in the order
+// of its log, perhaps more than once.
 type Listener interface {
 	// Appended: the room's log has moved.
 	Appended(h Hint)
@@ -65,9 +66,9 @@ type Hint struct {
 // Attendance is one user in one room on one node.
 type Attendance struct {
 	Room string
-	Node string
-	User User // only ID, Name and Avatar
-	Gone bool // has left, rather than come
+	Node string // printable ASCII, at most 64 bytes; what Attend is told of is the node's, whatever is here
+	User User   // only ID, Name and Avatar
+	Gone bool   // has left, rather than come
 }
 
 // PresenceKeeper is a [Watcher] that keeps who is in which room on which node,

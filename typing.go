@@ -66,12 +66,28 @@ func (r *liveRoom) typed(who *User, active bool) (told bool) {
 			r.srv.timers.at(u.until, (*typingTimer)(r))
 		}
 	case t != nil && t.users[who.ID] != nil:
+		frame = r.typingFrame(t.users[who.ID].who, false)
 		delete(t.users, who.ID)
-		frame = r.typingFrame(who, false)
 	}
 	r.mu.Unlock()
 	r.signal(frame)
 	return frame != nil
+}
+
+// spoken ends the typing of those whose messages come from other servers: a
+// signal of its own may come late.
+func (r *liveRoom) spoken(entries []Entry) {
+	r.mu.Lock()
+	silent := r.typing == nil
+	r.mu.Unlock()
+	if silent {
+		return
+	}
+	for i := range entries {
+		if m := entries[i].Message; m != nil && m.FirstRev == m.Rev {
+			r.typed(&User{ID: m.User}, false)
+		}
+	}
 }
 
 // typingTimer ends typing that nobody has ended.

@@ -1,8 +1,9 @@
 // The server dies, the network goes: nothing is lost, nothing doubled, and what
 // cannot be kept is said.
 import assert from "node:assert/strict";
+import path from "node:path";
 import { test } from "node:test";
-import { Link, Server, pause, person, quiet, say, sees, shown, texts, until } from "./harness.mjs";
+import { Link, Server, pause, person, quiet, say, sees, shown, texts, until, workdir } from "./harness.mjs";
 
 const settled = (page) => until(async () => (await shown(page)).every((m) => m.state === "sent"), "everything is stored", 30_000);
 const once = (list, text) => assert.equal(list.filter((t) => t === text).length, 1, `${text}: exactly once`);
@@ -60,6 +61,26 @@ test("the server is killed and comes back while both go on writing", async () =>
     assert.equal((await texts(page)).includes("before"), false);
   }
   await quiet(alice, bob);
+});
+
+test("with a database the conversation goes on where it was, and so does who one is", async () => {
+  const server = await Server.start({ store: `sqlite:${path.join(workdir, "away.db")}` });
+  const alice = await person(server.url, "Alice");
+  await say(alice, "one");
+  await settled(alice);
+  const token = await server.login("Bob");
+  await server.kill();
+  await alice.waitForSelector("#status.warn");
+  await say(alice, "two");
+  await server.start();
+  await settled(alice);
+  await say(alice, "three");
+  await settled(alice);
+  assert.deepEqual(await texts(alice), ["one", "two", "three"]);
+  assert.equal(await alice.$(".notice.reset"), null);
+  const rooms = await fetch(`${server.url}chat/rooms`, { headers: { Authorization: `Bearer ${token}` } });
+  assert.equal(rooms.status, 200, "a token from before the restart is still good");
+  await quiet(alice);
 });
 
 test("a server that says goodbye: the page waits and comes back", async () => {

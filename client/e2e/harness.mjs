@@ -9,7 +9,7 @@ import { after, afterEach } from "node:test";
 import { chromium } from "playwright-core";
 
 const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), "../..");
-const workdir = mkdtempSync(path.join(tmpdir(), "gabble-e2e-"));
+export const workdir = mkdtempSync(path.join(tmpdir(), "gabble-e2e-"));
 const ends = []; // what to do at the end, the last first
 
 after(async () => {
@@ -50,8 +50,10 @@ export class Server {
   log = "";
   #process = null;
 
-  static async start() {
+  // store is what -store names; memory forgets with the process.
+  static async start({ store = "memory:" } = {}) {
     const server = new Server();
+    server.store = store;
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}/`;
     ends.push(() => server.kill());
@@ -60,7 +62,7 @@ export class Server {
   }
 
   async start() {
-    const child = spawn(binary(), ["-addr", `127.0.0.1:${this.port}`], { cwd: workdir, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(binary(), ["-addr", `127.0.0.1:${this.port}`, "-store", this.store], { cwd: workdir, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     child.stdout.on("data", (d) => { this.log += d; });
     child.stderr.on("data", (d) => { this.log += d; });

@@ -12,13 +12,12 @@ import (
 	"syscall"
 
 	"github.com/gabblehq/chat"
-	"github.com/gabblehq/chat/storage/memory"
 )
 
 type config struct {
 	addr   string
 	store  string
-	secret []byte // nil: make one up
+	secret []byte // nil: see signingSecret
 }
 
 // configure reads the flags; what is not given there comes from the
@@ -28,7 +27,8 @@ func configure(args []string, env func(string) string, stdout io.Writer) (config
 	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	flags.StringVar(&cfg.addr, "addr", or(env("GABBLE_ADDR"), "127.0.0.1:8080"), "listen on this `address` (GABBLE_ADDR)")
-	flags.StringVar(&cfg.store, "store", or(env("GABBLE_STORE"), "memory:"), "keep messages in this `store` (GABBLE_STORE): memory:")
+	flags.StringVar(&cfg.store, "store", or(env("GABBLE_STORE"), defaultStore),
+		"keep messages in this `store` (GABBLE_STORE): memory:, sqlite:FILE, redis://HOST:PORT or postgres://USER@HOST/DATABASE")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
 	}
@@ -46,15 +46,6 @@ func or(value, otherwise string) string {
 		return otherwise
 	}
 	return value
-}
-
-// openStore opens what -store names.
-func openStore(name string) (chat.Store, error) {
-	switch name {
-	case "memory:", "memory":
-		return memory.New(), nil
-	}
-	return nil, fmt.Errorf("-store %q: this version has memory: only", name)
 }
 
 // furnish sees that there is a room to come into.

@@ -37,8 +37,12 @@ type door struct {
 	known map[string]chat.User // by id, for the names in old messages
 }
 
-func newDoor(secret []byte) *door {
-	return &door{secret: secret, limiter: chat.NewLimiter(), known: make(map[string]chat.User)}
+// newDoor returns a door that counts sign-ins with the limiter; nil: by itself.
+func newDoor(secret []byte, limiter chat.Limiter) *door {
+	if limiter == nil {
+		limiter = chat.NewLimiter()
+	}
+	return &door{secret: secret, limiter: limiter, known: make(map[string]chat.User)}
 }
 
 type loginAnswer struct {
@@ -71,7 +75,6 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, &chat.Error{Code: chat.CodeInternal, Message: "No token could be made."})
 		return
 	}
-	d.remember(user)
 	answer(w, http.StatusOK, loginAnswer{Token: token, User: loginUser{ID: user.ID, Name: user.Name}, ExpiresInMS: tokenTTL.Milliseconds()})
 }
 
@@ -89,8 +92,20 @@ func readName(body io.Reader) (string, *chat.Error) {
 	return cleanName(in.Name)
 }
 
+// authenticate remembers what those are called who come with a token, which
+// any node may have made, today or before its restart.
+func (d *door) authenticate(tokens chat.Authenticator) chat.Authenticator {
+	return func(r *http.Request) (chat.User, error) {
+		user, err := tokens(r)
+		if err == nil {
+			d.remember(user)
+		}
+		return user, err
+	}
+}
+
 // remember keeps a bounded number of names; when it is full, somebody is
-// forgotten and shows by id in what they wrote, until they are back.
+// forgotten.
 func (d *door) remember(user chat.User) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -103,7 +118,8 @@ func (d *door) remember(user chat.User) {
 	d.known[user.ID] = user
 }
 
-// users is Options.Users: the names of people who are not connected.
+// users is Options.Users: the names of people who are not connected. Who has
+// never been here is called what the id says: a name but for capitals.
 func (d *door) users(_ context.Context, ids []string) ([]chat.User, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -111,6 +127,8 @@ func (d *door) users(_ context.Context, ids []string) ([]chat.User, error) {
 	for _, id := range ids {
 		if user, ok := d.known[id]; ok {
 			found = append(found, user)
+		} else if name := nameOf(id); name != id {
+			found = append(found, chat.User{ID: id, Name: name})
 		}
 	}
 	return found, nil

@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -45,26 +44,31 @@ func run(ctx context.Context, args []string, env func(string) string, stdout io.
 		return err
 	}
 	log := newLogger(stdout)
-	store, err := openStore(cfg.store)
+	store, err := openStore(ctx, cfg.store)
 	if err != nil {
 		return err
 	}
-	if cfg.secret == nil {
-		// Good for as long as the process: a page that comes back after a
-		// restart signs in again by the name it remembers.
-		cfg.secret = []byte(rand.Text() + rand.Text())
-		log.Warn("chat: anybody may sign in under any name; set GABBLE_SECRET and your own Authenticate before you expose this")
-	}
-	authenticate, err := auth.JWTWith(auth.JWTOptions{Key: cfg.secret})
+	// Who opened the store closes it, when nobody uses it any more.
+	return errors.Join(runOn(ctx, cfg, store, log), store.close())
+}
+
+// runOn runs the program on an open store.
+func runOn(ctx context.Context, cfg config, store storage, log *slog.Logger) error {
+	secret, from, err := signingSecret(cfg, store, log)
 	if err != nil {
-		return fmt.Errorf("GABBLE_SECRET: %w", err)
+		return err
 	}
-	door := newDoor(cfg.secret)
+	tokens, err := auth.JWTWith(auth.JWTOptions{Key: secret})
+	if err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	log.Warn("chat: anybody may sign in under any name; bring your own Authenticate before you expose this")
+	door := newDoor(secret, store.limiter)
 	srv, err := chat.New(&chat.Options{
-		Store:        store,
-		Authenticate: authenticate,
+		Store:        store.Store,
+		Authenticate: door.authenticate(tokens),
 		Users:        door.users,
-		Middleware:   []chat.Middleware{middleware.Log(log), middleware.Recover(log), middleware.RateLimit(nil)},
+		Middleware:   []chat.Middleware{middleware.Log(log), middleware.Recover(log), middleware.RateLimit(store.limiter)},
 		Logger:       log,
 	})
 	if err != nil {
@@ -98,7 +102,7 @@ func serve(ctx context.Context, cfg config, srv *chat.Server, h http.Handler, lo
 	web := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(ln) }()
-	log.Info("chat: ready", "url", address(ln.Addr()), "store", cfg.store, "max_conns", maxConns())
+	log.Info("chat: ready", "url", address(ln.Addr()), "store", label(cfg.store), "max_conns", maxConns())
 	log.Info("chat: try it", "open", "two windows", "then", "stop the server, start it again, watch it resume")
 
 	select {

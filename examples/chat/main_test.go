@@ -1,19 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"io"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat/internal/leak"
@@ -27,30 +21,11 @@ func TestSignInAndSpeak(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, map[string]any{"id": "alice", "name": "Alice"}, alice["user"])
 
-	conn, _, _, err := ws.Dialer{Protocols: []string{"gabble.v1.json"}}.Dial(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+"/chat/ws")
-	require.NoError(t, err)
-	defer func() { _ = conn.Close() }()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
-	next := func(typ string) (frame map[string]any) {
-		for frame["type"] != typ {
-			data, err := wsutil.ReadServerText(conn)
-			require.NoError(t, err)
-			frame = nil
-			require.NoError(t, json.Unmarshal(data, &frame))
-		}
-		return frame
-	}
-	write := func(frame any) {
-		data, err := json.Marshal(frame)
-		require.NoError(t, err)
-		require.NoError(t, wsutil.WriteClientText(conn, data))
-	}
-	write(map[string]any{"type": "auth", "token": alice["token"]})
-	next("welcome")
-	write(map[string]any{"type": "join", "room": "lobby"})
-	require.Equal(t, "Lobby", next("joined")["state"].(map[string]any)["title"])
-	write(map[string]any{"type": "message", "room": "lobby", "content": "hi", "nonce": "n1"})
-	require.Equal(t, "hi", next("message")["content"])
+	c := p.dial(alice)
+	c.write(map[string]any{"type": "join", "room": "lobby"})
+	require.Equal(t, "Lobby", c.next("joined")["state"].(map[string]any)["title"])
+	c.write(map[string]any{"type": "message", "room": "lobby", "content": "hi", "nonce": "n1"})
+	require.Equal(t, "hi", c.next("message")["content"])
 }
 
 func TestLoginRefusesWhatIsNoName(t *testing.T) {
@@ -140,101 +115,53 @@ func TestMistakesNameTheNextStep(t *testing.T) {
 	}{
 		{args: []string{"-addr", strings.TrimPrefix(p.url, "http://")}, want: "Try another port"},
 		{args: []string{"-addr", "nowhere"}, want: "cannot listen on nowhere"},
-		{args: []string{"-store", "mysql:x"}, want: `-store "mysql:x": this version has memory: only`},
+		{args: []string{"-store", "sqlite://gabble.db"}, want: "is no URL; write sqlite:gabble.db"},
+		{args: []string{"-store", "sqlite:" + filepath.Join(t.TempDir(), "none", "gabble.db")}, want: "none"},
+		{args: []string{"-store", "sqlite:" + t.TempDir()}, want: "is a directory"},
+		{args: []string{"-store", "redis://me:geheim@127.0.0.1:1"}, want: "-store redis://127.0.0.1:1: "},
+		{args: []string{"-store", "redis-cluster://me:geheim@127.0.0.1:1,127.0.0.1:2"}, want: "-store redis-cluster://"},
+		{args: []string{"-store", "redis://me:geheim@127.0.0.1:x"}, want: "-store redis://…: "},
+		{args: []string{"-store", "postgres://me:geheim@127.0.0.1:1/chat"}, want: "-store postgres://127.0.0.1:1/chat: "},
+		{args: []string{"-store", "postgres://me:geheim@127.0.0.1:x/chat"}, want: "-store postgres://…: "},
+		{args: []string{"-store", "memory:x"}, want: `-store "memory:x"`},
+		{args: []string{"-store", "mysql:x"}, want: `-store "mysql:x": is none of memory:, sqlite:FILE, redis://`},
 		{env: map[string]string{"GABBLE_STORE": "csv:"}, want: `-store "csv:"`},
 		{env: map[string]string{"GABBLE_SECRET": "short"}, want: "GABBLE_SECRET"},
 		{args: []string{"extra"}, want: `unexpected argument "extra"`},
 	} {
-		args := append([]string{"-addr", "127.0.0.1:0"}, c.args...)
+		args := append([]string{"-addr", "127.0.0.1:0", "-store", "memory:"}, c.args...)
+		if c.env["GABBLE_STORE"] != "" {
+			args = args[:2]
+		}
 		err := run(t.Context(), args, func(k string) string { return c.env[k] }, io.Discard)
 		require.ErrorContains(t, err, c.want)
+		require.NotContains(t, err.Error(), "geheim")
+		if strings.Contains(c.want, "-store") {
+			require.NotContains(t, err.Error(), "\n")
+		}
 	}
 }
 
 func TestASecretKeepsPeopleSignedIn(t *testing.T) {
 	env := map[string]string{"GABBLE_SECRET": strings.Repeat("s3cr3t-", 6)}
 	_, alice := start(t, env).login(`{"name":"alice"}`)
-	p := start(t, env)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/chat/rooms", nil)
-	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+alice["token"].(string))
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, http.StatusOK, start(t, env).rooms(alice))
+	require.Equal(t, http.StatusUnauthorized, start(t, nil).rooms(alice))
 }
 
 func TestUserID(t *testing.T) {
 	require.Equal(t, "alice", userID("Alice"))
 	require.Equal(t, "a.b_c-9", userID("A.b_C-9"))
+	require.Equal(t, userID("ANN LEE"), userID("Ann Lee"))
 	ids := map[string]bool{}
-	for _, name := range []string{"Ann Lee", "Ann-Lee", "Ann/Lee", "Žofie", "Zofie", "李", "王", "..", "!", "-"} {
+	for _, name := range []string{"alice", "Ann Lee", "Ann-Lee", "Ann/Lee", "Žofie", "Zofie", "李", "王", "..", "!", "-", "~YQ", strings.Repeat("李", 31), strings.Repeat("x", maxName)} {
+		_, refusal := cleanName(name)
+		require.Nil(t, refusal, name)
 		id := userID(name)
-		require.Regexp(t, `^[a-z0-9_.-]*[a-z0-9][a-z0-9_.-]*$`, id)
+		require.Regexp(t, `^~?[A-Za-z0-9_.-]*[A-Za-z0-9][A-Za-z0-9_.-]*$`, id)
+		require.LessOrEqual(t, len(id), 128)
 		require.False(t, ids[id], "%s has the id of another: %s", name, id)
 		ids[id] = true
+		require.Equal(t, strings.ToLower(name), nameOf(id), "any node can tell the name")
 	}
-}
-
-type program struct {
-	t   *testing.T
-	url string
-}
-
-// start runs the program on a port of its own until the test ends, and asserts
-// that it ends well.
-func start(t *testing.T, env map[string]string) *program {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	r, w := io.Pipe()
-	done := make(chan error, 1)
-	go func() {
-		err := run(ctx, []string{"-addr", "127.0.0.1:0"}, func(k string) string { return env[k] }, w)
-		_ = w.CloseWithError(io.EOF)
-		done <- err
-	}()
-	url := make(chan string, 1)
-	var logs sync.WaitGroup
-	logs.Go(func() {
-		for lines := bufio.NewScanner(r); lines.Scan(); {
-			if _, after, ok := strings.Cut(lines.Text(), "url=http://localhost:"); ok {
-				port, _, _ := strings.Cut(after, " ")
-				url <- "http://127.0.0.1:" + port
-			}
-		}
-	})
-	t.Cleanup(func() {
-		http.DefaultClient.CloseIdleConnections()
-		cancel()
-		require.NoError(t, <-done)
-		logs.Wait()
-	})
-	select {
-	case u := <-url:
-		return &program{t, u}
-	case err := <-done:
-		done <- nil
-		require.NoError(t, err)
-	case <-time.After(10 * time.Second):
-		require.Fail(t, "the program did not say where it is")
-	}
-	return nil
-}
-
-func (p *program) get(path string) *http.Response {
-	p.t.Helper()
-	res, err := http.Get(p.url + path)
-	require.NoError(p.t, err)
-	p.t.Cleanup(func() { _ = res.Body.Close() })
-	return res
-}
-
-func (p *program) login(body string) (int, map[string]any) {
-	p.t.Helper()
-	res, err := http.Post(p.url+"/login", "application/json", strings.NewReader(body))
-	require.NoError(p.t, err)
-	defer func() { _ = res.Body.Close() }()
-	var answer map[string]any
-	require.NoError(p.t, json.NewDecoder(res.Body).Decode(&answer))
-	return res.StatusCode, answer
 }

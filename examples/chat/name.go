@@ -1,8 +1,7 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,7 +9,10 @@ import (
 	"github.com/gabblehq/chat"
 )
 
-const maxName = 32 // characters
+const (
+	maxName      = 32 // characters
+	maxNameBytes = 93 // of which an id of 125 bytes is made, 128 is the most
+)
 
 // cleanName returns a name as others will see it, or what is wrong with it.
 func cleanName(s string) (string, *chat.Error) {
@@ -29,6 +31,9 @@ func cleanName(s string) (string, *chat.Error) {
 	if !seen {
 		return "", &chat.Error{Code: chat.CodeInvalid, Message: "A name has at least one letter, digit or sign.", Field: "name"}
 	}
+	if len(strings.ToLower(name)) > maxNameBytes {
+		return "", &chat.Error{Code: chat.CodeInvalid, Message: "This name is too long; leave out some of its signs.", Field: "name"}
+	}
 	return name, nil
 }
 
@@ -41,26 +46,43 @@ func blank(r rune) bool {
 	return false
 }
 
-// userID makes the id of a name. What fits is taken as it is, in lower case, so
-// that Alice is alice; everything else gets a hash of the name at its end, so
-// that no two names share an id by losing what tells them apart.
+// userID makes the id of a name, the same on every node. Capitals make no
+// difference: Alice is alice. What is not plain is encoded, so that no two
+// names share an id, and a node that has never met somebody finds the name in
+// the id.
 func userID(name string) string {
 	lower := strings.ToLower(name)
-	plain, some := true, false
-	slug := strings.Map(func(r rune) rune {
+	if plain(lower) {
+		return lower
+	}
+	return encoded + base64.RawURLEncoding.EncodeToString([]byte(lower))
+}
+
+// nameOf returns the name of which userID has made the id, in small letters.
+func nameOf(id string) string {
+	if code, ok := strings.CutPrefix(id, encoded); ok {
+		if name, err := base64.RawURLEncoding.DecodeString(code); err == nil {
+			return string(name)
+		}
+	}
+	return id
+}
+
+// encoded begins the ids of names that are not plain.
+const encoded = "~"
+
+// plain reports whether a name can be an id as it is: in a URL, too, where dots
+// alone mean something else.
+func plain(name string) bool {
+	some := false
+	for _, r := range name {
 		switch {
 		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
 			some = true
-			return r
 		case r == '_', r == '.', r == '-':
-			return r
+		default:
+			return false
 		}
-		plain = false
-		return '-'
-	}, lower)
-	if plain && some {
-		return slug
 	}
-	sum := sha256.Sum256([]byte(lower))
-	return strings.TrimLeft(strings.Trim(slug, "-")+"-", "-") + hex.EncodeToString(sum[:4])
+	return some
 }

@@ -107,6 +107,53 @@ func TestDecodedOnce(t *testing.T) {
 	require.Nil(t, d.find(5, five), "long ago")
 }
 
+// Every room has as many members on each server as on the next, or one more,
+// and so have the servers.
+func TestMembersAreSpread(t *testing.T) {
+	const conns, rooms, servers = 1000, 50, 6
+	var all [servers]int
+	var in [rooms][servers]int
+	for n := range conns {
+		s := serverOf(n, rooms, servers)
+		all[s]++
+		in[n%rooms][s]++
+	}
+	for s := range servers {
+		require.InDelta(t, conns/servers, all[s], rooms%servers+1)
+		for room := range rooms {
+			require.InDelta(t, conns/rooms/servers, in[room][s], 1)
+		}
+	}
+}
+
+// Wherever a connection comes from, it is this machine, and no address has more
+// connections than it has ports.
+func TestSources(t *testing.T) {
+	of := make(map[[4]byte]int)
+	for n := range 1_000_000 {
+		of[source(n)]++
+	}
+	for addr, n := range of {
+		require.EqualValues(t, 127, addr[0])
+		require.NotEqual(t, [4]byte{127, 0, 0, 1}, addr)
+		require.LessOrEqual(t, n, connsPerAddr)
+	}
+}
+
+// What waits for everybody must see who lacks something and who has too much.
+func TestAwaitFindsWhoLacksWhat(t *testing.T) {
+	cl := &client{dying: -1, open: 3, delivered: 6, conns: []conn{
+		{index: 0, room: 0, got: 2, phase: phaseOpen}, {index: 1, room: 1, got: 3, phase: phaseOpen}, {index: 2, room: 0, got: 1, phase: phaseOpen},
+	}}
+	res, err := cl.await(awaitArgs{Want: []int32{2, 2}}, func(int) {})
+	require.NoError(t, err)
+	r := res.(awaitResult)
+	require.EqualValues(t, 6, r.Expected)
+	require.Equal(t, 2, r.Wrong)
+	require.Contains(t, r.Examples[0], "user-1 ")
+	require.Contains(t, r.Examples[1], "user-2 ")
+}
+
 // Frames come in pieces of any size.
 func TestFramesInPieces(t *testing.T) {
 	var stream []byte

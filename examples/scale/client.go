@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -23,10 +23,10 @@ type client struct {
 	orders chan order
 	events [512]unix.EpollEvent
 
-	addr   unix.SockaddrInet4
-	host   string
-	tokens []string
-	conns  []conn
+	servers []remote
+	first   int // number of the first connection among those of all processes
+	tokens  []string
+	conns   []conn
 
 	in, out, payload []byte // buffers that all connections share
 
@@ -36,6 +36,16 @@ type client struct {
 	load      workload
 	once      *decoded // nil: every frame is decoded
 	err       error    // the first thing that was not in order
+
+	dying  int16   // the server whose connections may break; -1: none
+	lost   []*conn // have broken, and come back to other servers
+	back   int     // how many have come back
+	mended int64   // when the last one did
+
+	retry   bool      // what is refused as unavailable is tried again
+	refused int64     // how often that was so
+	later   []attempt // what is to be tried again, oldest first
+	atOnce  int       // how many connections are being opened at a time
 
 	opening, open                               int
 	frames, delivered, signals, pings, commands int64
@@ -49,7 +59,7 @@ type workload interface {
 
 // runClient is the role of the client process.
 func runClient(in io.Reader, out io.Writer) error {
-	cl := &client{orders: make(chan order, 1), in: make([]byte, 512<<10)}
+	cl := &client{orders: make(chan order, 1), in: make([]byte, 512<<10), dying: -1}
 	var err error
 	if cl.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err
@@ -67,6 +77,10 @@ func runClient(in io.Reader, out io.Writer) error {
 		"cut":     op(cl.cut),
 		"fanout":  op(func(a fanoutArgs) (any, error) { return cl.fanout(a, m.progress) }),
 		"rooms":   op(func(a roomsArgs) (any, error) { return cl.rooms(a, m.progress) }),
+		"burst":   op(func(a burstArgs) (any, error) { return cl.burst(a, m.progress) }),
+		"steady":  op(func(a steadyArgs) (any, error) { return cl.steady(a, m.progress) }),
+		"note":    op(cl.note),
+		"await":   op(func(a awaitArgs) (any, error) { return cl.await(a, m.progress) }),
 		"stall":   op(cl.stall),
 		"count":   op(cl.count),
 	}
@@ -94,8 +108,14 @@ func runClient(in io.Reader, out io.Writer) error {
 
 // until runs the loop until done says so, or something is not in order.
 func (cl *client) until(done func() bool) error {
+	return cl.loop(done, func() int { return 10 })
+}
+
+// loop is until with turns that wait as many milliseconds as nap says.
+func (cl *client) loop(done func() bool, nap func() int) error {
 	for cl.err == nil && !done() {
-		cl.turn(10)
+		cl.mend()
+		cl.turn(nap())
 	}
 	return cl.err
 }
@@ -130,7 +150,13 @@ func (cl *client) fail(c *conn, err error) {
 		return
 	}
 	if c != nil {
-		err = fmt.Errorf("connection %d of %s: %w", c.index, userName(int(c.index)), err)
+		if c.server == cl.dying && broken(err) {
+			cl.drop(c)
+			cl.lost = append(cl.lost, c)
+			cl.later = slices.DeleteFunc(cl.later, func(a attempt) bool { return a.c == c })
+			return
+		}
+		err = fmt.Errorf("connection %d of %s: %w", c.index, userName(cl.first+int(c.index)), err)
 		cl.drop(c)
 	}
 	if cl.err == nil {
@@ -139,101 +165,15 @@ func (cl *client) fail(c *conn, err error) {
 }
 
 func (cl *client) drop(c *conn) {
-	_ = unix.Close(int(c.fd))
+	switch _ = unix.Close(int(c.fd)); c.phase {
+	case phaseNone:
+	case phaseOpen:
+		cl.open--
+	default:
+		cl.opening--
+	}
 	c.fd, c.phase = -1, phaseNone
 }
-
-// connectArgs has the clients connect and join.
-type connectArgs struct {
-	Addr       string `json:"addr"`
-	Key        []byte `json:"key"`
-	Members    int    `json:"members"`    // each joins the room of its number modulo Rooms
-	Rooms      int    `json:"rooms"`      // room names are the same in every process
-	Publishers int    `json:"publishers"` // more connections, which join nothing
-	Content    int    `json:"content"`
-	Once       bool   `json:"once"` // see decoded
-}
-
-// rampResult tells how long it took.
-type rampResult struct {
-	Conns int   `json:"conns"`
-	Micro int64 `json:"us"`
-	CPU   int64 `json:"cpu"`
-}
-
-func (cl *client) connect(a connectArgs, progress func(int)) (any, error) {
-	ap, err := netip.ParseAddrPort(a.Addr)
-	if err != nil {
-		return nil, err
-	}
-	cl.addr, cl.host = unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}, a.Addr
-	cl.content = filler(a.Content)
-	if a.Once {
-		cl.once = new(decoded)
-	}
-	cl.conns = make([]conn, a.Members+a.Publishers)
-	cl.tokens = make([]string, len(cl.conns))
-	for i := range cl.conns {
-		cl.conns[i] = conn{index: int32(i), fd: -1, room: -1}
-		if i < a.Members {
-			cl.conns[i].room = int32(i % a.Rooms)
-		}
-		if cl.tokens[i], err = token(a.Key, i); err != nil {
-			return nil, err
-		}
-	}
-	return cl.ramp(progress)
-}
-
-// ramp opens every connection that is not, a bounded number at once.
-func (cl *client) ramp(progress func(int)) (any, error) {
-	begin := clock()
-	cpu, err := cpuTime()
-	if err != nil {
-		return nil, err
-	}
-	next, told := 0, begin
-	cl.opening, cl.open = 0, 0
-	err = cl.until(func() bool {
-		for cl.opening < inFlight && next < len(cl.conns) && cl.err == nil {
-			cl.opening++
-			cl.fail(&cl.conns[next], cl.dial(&cl.conns[next]))
-			next++
-		}
-		if now := clock(); now-told > 100e3 {
-			told = now
-			progress(cl.open)
-		}
-		return cl.open == len(cl.conns)
-	})
-	if err != nil {
-		return nil, err
-	}
-	progress(cl.open)
-	end, err := cpuTime()
-	return rampResult{Conns: cl.open, Micro: clock() - begin, CPU: end - cpu}, err
-}
-
-func (cl *client) opened(c *conn) {
-	if c.phase != phaseOpen {
-		c.phase = phaseOpen
-		cl.opening--
-		cl.open++
-	}
-}
-
-// cut drops all connections without a word.
-func (cl *client) cut(struct{}) (any, error) {
-	for i := range cl.conns {
-		if c := &cl.conns[i]; c.fd >= 0 {
-			cl.drop(c)
-		}
-	}
-	return nil, cl.err
-}
-
-// resume has all clients come back and go on from where they were.
-func (cl *client) resume(progress func(int)) (any, error) { return cl.ramp(progress) }
 
 // stall makes the first n members stop reading.
 func (cl *client) stall(n int) (any, error) {
@@ -253,9 +193,10 @@ type counts struct {
 	Delivered int64 `json:"delivered"`
 	Signals   int64 `json:"signals"`
 	Pings     int64 `json:"pings"`
+	Refused   int64 `json:"refused"`
 }
 
 func (cl *client) count(struct{}) (any, error) {
 	cpu, err := cpuTime()
-	return counts{cpu, cl.frames, cl.delivered, cl.signals, cl.pings}, errors.Join(err, cl.err)
+	return counts{cpu, cl.frames, cl.delivered, cl.signals, cl.pings, cl.refused}, errors.Join(err, cl.err)
 }

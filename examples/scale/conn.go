@@ -30,6 +30,8 @@ type conn struct {
 	index   int32
 	fd      int32
 	room    int32 // -1: joins none
+	got     int32 // messages, since it has joined for the first time
+	server  int16 // which one it talks to
 	phase   phase
 	stalled bool // does not read any more
 	cursor  cursor
@@ -57,10 +59,10 @@ func (cl *client) dial(c *conn) error {
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1),
 		// One source address has too few ports for many connections.
-		unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(2 + c.index/connsPerAddr)}}),
+		unix.Bind(fd, &unix.SockaddrInet4{Addr: source(cl.first + int(c.index))}),
 	)
 	if err == nil {
-		err = unix.Connect(fd, &cl.addr)
+		err = unix.Connect(fd, &cl.servers[c.server].addr)
 	}
 	if err == unix.EINPROGRESS || err == nil {
 		return unix.EpollCtl(cl.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLOUT, Fd: c.index})
@@ -69,6 +71,12 @@ func (cl *client) dial(c *conn) error {
 }
 
 const connsPerAddr = 8000
+
+// source is the address that connection i of all processes together comes from.
+func source(i int) [4]byte {
+	n := 2 + i/connsPerAddr
+	return [4]byte{127, byte(n >> 16), byte(n >> 8), byte(n)}
+}
 
 // greet sends the upgrade on a socket that is connected.
 func (cl *client) greet(c *conn) error {
@@ -79,7 +87,7 @@ func (cl *client) greet(c *conn) error {
 		return err
 	}
 	c.phase = phaseHandshake
-	b := append(cl.out[:0], "GET /chat/ws HTTP/1.1\r\nHost: "+cl.host+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+	b := append(cl.out[:0], "GET /chat/ws HTTP/1.1\r\nHost: "+cl.servers[c.server].host+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "+wsKey+"\r\nSec-WebSocket-Protocol: "+wire.Subprotocol+"\r\n"+
 		"Authorization: Bearer "...)
 	b = append(append(b, cl.tokens[c.index]...), "\r\n\r\n"...)
@@ -117,17 +125,28 @@ func (cl *client) join(c *conn) error {
 	return cl.command(c, &cmd)
 }
 
-// publish sends a message to the connection's room, or to the given one. Its
-// nonce is the time, by which frame and ack are recognised.
-func (cl *client) publish(c *conn, room string) error {
-	at := max(clock(), cl.lastNonce+1)
+// publish sends a message to the room. Its nonce is the time, by which frame
+// and ack are recognised.
+func (cl *client) publish(c *conn, room string) error { return cl.publishAt(c, room, clock()) }
+
+// publishAt sends a message that was due at the given time.
+func (cl *client) publishAt(c *conn, room string, at int64) error {
+	at = max(at, cl.lastNonce+1)
 	cl.lastNonce, c.published = at, at
+	return cl.submit(c, room)
+}
+
+// submit sends the message under way, for the first time or again: the server
+// knows it by its nonce.
+func (cl *client) submit(c *conn, room string) error {
 	cmd := wire.NewCommand(wire.TypeMessage)
-	cmd.Room, cmd.Content, cmd.Nonce = room, cl.content, strconv.FormatInt(at, 10)
+	cmd.Room, cmd.Content, cmd.Nonce = room, cl.content, strconv.FormatInt(c.published, 10)
 	cmd.Ref = cmd.Nonce
 	cl.commands++
 	return cl.command(c, &cmd)
 }
+
+var errClosed = errors.New("closed by the server")
 
 // readable takes in what has come.
 func (cl *client) readable(c *conn) error {
@@ -139,7 +158,7 @@ func (cl *client) readable(c *conn) error {
 	case err != nil:
 		return err
 	case n == 0:
-		return errors.New("closed by the server")
+		return errClosed
 	}
 	cl.now = clock()
 	data := cl.in[:have+n]
@@ -197,6 +216,9 @@ func (cl *client) frame(c *conn, opcode byte, payload []byte) error {
 		}
 		st, p, err := c.cursor.read(payload)
 		if err != nil {
+			if cl.putOff(c, payload) {
+				return nil
+			}
 			return err
 		}
 		if cl.once != nil && st == stepMessage {
@@ -220,6 +242,7 @@ func (cl *client) took(c *conn, st step, p *wire.Peeked) error {
 	switch st {
 	case stepMessage:
 		cl.delivered++
+		c.got++
 		if cl.load != nil {
 			return cl.load.delivered(c, p)
 		}

@@ -19,6 +19,7 @@ type driver struct {
 	cfg            *config
 	stdout, stderr io.Writer
 	pairs          []*pair
+	group          *group
 }
 
 // pair is a server process and the client process that talks to it.
@@ -62,6 +63,10 @@ func (d *driver) stop() {
 		}
 	}
 	d.pairs = nil
+	if d.group != nil {
+		d.group.stop()
+		d.group = nil
+	}
 }
 
 // ramp connects the clients.
@@ -73,7 +78,7 @@ func (p *pair) ramp(ctx context.Context, members, rooms, publishers int) (ramped
 		return ramped{}, err
 	}
 	var res rampResult
-	args := connectArgs{Addr: p.addr, Key: p.key, Members: members, Rooms: rooms, Publishers: publishers, Content: p.d.cfg.Content, Once: p.d.cfg.Decode == "once"}
+	args := connectArgs{Addrs: []string{p.addr}, Key: p.key, Members: members, Rooms: rooms, Publishers: publishers, Content: p.d.cfg.Content, Once: p.d.cfg.Decode == "once", AtOnce: inFlight}
 	if err := p.client.call(ctx, "connect", args, &res, bar); err != nil {
 		return ramped{}, err
 	}

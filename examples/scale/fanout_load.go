@@ -35,16 +35,19 @@ type fanoutResult struct {
 
 // latency is a distribution, in milliseconds.
 type latency struct {
-	P50 float64 `json:"p50_ms"`
-	P99 float64 `json:"p99_ms"`
-	Max float64 `json:"max_ms"`
+	P50  float64 `json:"p50_ms"`
+	P90  float64 `json:"p90_ms"`
+	P99  float64 `json:"p99_ms"`
+	P999 float64 `json:"p99_9_ms"`
+	Max  float64 `json:"max_ms"`
 }
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 120e6, 3) }
 
 func latencyOf(h *hdrhistogram.Histogram) latency {
 	ms := func(us int64) float64 { return float64(us) / 1e3 }
-	return latency{ms(h.ValueAtQuantile(50)), ms(h.ValueAtQuantile(99)), ms(h.Max())}
+	at := func(q float64) float64 { return ms(h.ValueAtQuantile(q)) }
+	return latency{at(50), at(90), at(99), at(99.9), ms(h.Max())}
 }
 
 // flight is a message on its way to all members.

@@ -9,6 +9,7 @@
 //	go run ./examples/scale -mode storm -conns 10000 -rooms 100
 //	go run ./examples/scale -mode slow -members 1000 -stalled 20
 //	go run ./examples/scale -mode compare -json -
+//	go run ./examples/scale -mode cluster -processes 6 -conns 100000 -rooms 5000
 //
 // The server is a process of its own that embeds the SDK as a host would. The
 // clients are another one: real sockets and real frames, one event loop, no
@@ -21,6 +22,11 @@
 // compare puts the SDK beside a bare server, which writes the same bytes to as
 // many sockets and does nothing else: a machine's own speed drops out of the
 // ratio of the two.
+//
+// cluster starts many servers that share a store, Redis say, and as many client
+// processes as the limit on open files asks for. Every room has members on all
+// of them, so that every message has to cross, and the run fails unless each
+// member receives each message of its room once.
 package main
 
 import (
@@ -94,6 +100,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		res, err = d.storm(ctx)
 	case "slow":
 		res, err = d.slow(ctx)
+	case "cluster":
+		res, err = d.cluster(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", cfg.Mode, err)

@@ -42,6 +42,14 @@ func (p *pair) measure(ctx context.Context, f func() (us, clientCPU int64, err e
 	return m, nil
 }
 
+// plus adds up what two servers have done.
+func (l load) plus(b load) load {
+	return load{
+		CPU: l.CPU + b.CPU, Commands: l.Commands + b.Commands, Failed: l.Failed + b.Failed, Sent: l.Sent + b.Sent, Writes: l.Writes + b.Writes,
+		Refused: l.Refused + b.Refused, Fills: l.Fills + b.Fills, Resets: l.Resets + b.Resets, BytesOut: l.BytesOut + b.BytesOut,
+	}
+}
+
 // since is what has been added to an earlier load.
 func (l load) since(b load) load {
 	return load{

@@ -18,13 +18,13 @@ import (
 
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/auth"
-	"github.com/gabblehq/chat/storage/memory"
 )
 
 // startArgs begins a server.
 type startArgs struct {
 	Door       string `json:"door"`
 	Key        []byte `json:"key"`         // of the tokens
+	Store      string `json:"store"`       // the URL; empty: in memory
 	MemProfile bool   `json:"mem_profile"` // record every allocation's origin finely
 }
 
@@ -55,6 +55,7 @@ type sendArgs struct {
 // host is a program that embeds the SDK, and its pipe to the parent.
 type host struct {
 	chat *chat.Server
+	shut func() error // closes the store
 	web  *http.Server
 	done chan error // the result of serving
 	prof *os.File
@@ -80,19 +81,24 @@ func (h *host) start(a startArgs) (any, error) {
 	if a.MemProfile {
 		runtime.MemProfileRate = 512
 	}
-	srv, err := chat.New(&chat.Options{
-		Store:        memory.New(),
-		Authenticate: auth.JWT(a.Key),
-		Logger:       slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	store, shut, err := openStore(context.Background(), a.Store, log)
 	if err != nil {
 		return nil, err
 	}
+	srv, err := chat.New(&chat.Options{
+		Store:        store,
+		Authenticate: auth.JWT(a.Key),
+		Logger:       log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, shut())
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, errors.Join(err, srv.Close())
+		return nil, errors.Join(err, srv.Close(), shut())
 	}
-	h.chat = srv
+	h.chat, h.shut = srv, shut
 	if a.Door == "raw" {
 		go func() { h.done <- srv.Serve(ln) }()
 	} else {
@@ -115,7 +121,7 @@ func (h *host) stop() error {
 	if e := <-h.done; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, chat.ErrServerClosed) {
 		err = errors.Join(err, e)
 	}
-	return err
+	return errors.Join(err, h.shut())
 }
 
 func (h *host) load(struct{}) (any, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat/internal/leak"
+	"github.com/gabblehq/chat/internal/redistest"
 )
 
 // The program starts itself as server and client; here that is the test binary.
@@ -63,6 +64,39 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// A cluster loses nothing and doubles nothing, not even when one of its servers
+// is killed.
+func TestCluster(t *testing.T) {
+	store := redistest.Start(t, "maxmemory-policy noeviction")
+	for name, args := range map[string]string{
+		"a Redis of its own":    "",
+		"a Redis that is there": "-decode once -door raw -store redis://" + store.Addr + " -cpuprofile " + filepath.Join(t.TempDir(), "cpu"),
+		"a server killed":       "-kill",
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "result.json")
+			var out bytes.Buffer
+			var errs shared // servers may say that the store is slow
+			args := "-mode cluster -processes 2 -clients 2 -conns 40 -rooms 5 -messages 4 -rate 200 -duration 400ms -settle 100ms -json " + file + " " + args
+			require.NoError(t, run(t.Context(), strings.Fields(args), &out, &errs), errs.String())
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			var rep struct{ Result clusterResult }
+			require.NoError(t, json.Unmarshal(b, &rep))
+			r := rep.Result
+			require.EqualValues(t, 5*4, r.Burst.Messages)
+			require.EqualValues(t, 40*4, r.Burst.Received)
+			require.EqualValues(t, 8*r.Steady.Messages, r.Steady.Received)
+			require.Positive(t, r.Steady.LastMember.P50)
+			require.Positive(t, r.Redis.End)
+			if strings.Contains(args, "-kill") {
+				require.EqualValues(t, 20, r.Kill.Back)
+				require.EqualValues(t, 8*r.Kill.Messages, r.Kill.Received)
+			}
+		})
+	}
+}
+
 // shared is a buffer that several goroutines write to.
 type shared struct {
 	mu sync.Mutex
@@ -90,17 +124,23 @@ func TestInterrupt(t *testing.T) {
 
 func TestMistakesAreNamed(t *testing.T) {
 	for args, want := range map[string]string{
-		"-mode sideways":                     "-mode",
-		"-door back":                         "-door",
-		"-mode idle -conns 5 -rooms 6":       "-rooms",
-		"-decode maybe":                      "-decode",
-		"-window 0":                          "-window",
-		"-runs 0":                            "-runs",
-		"-members 0":                         "-members",
-		"-mode slow -members 5 -stalled 5":   "-stalled",
-		"-mode idle -conns 2000000000":       "ulimit",
-		"-mode fanout and then some":         "argument",
-		"-mode idle -conns 10 -rooms 1 -x 1": "-x",
+		"-mode sideways":                                   "-mode",
+		"-door back":                                       "-door",
+		"-mode idle -conns 5 -rooms 6":                     "-rooms",
+		"-decode maybe":                                    "-decode",
+		"-window 0":                                        "-window",
+		"-runs 0":                                          "-runs",
+		"-members 0":                                       "-members",
+		"-mode slow -members 5 -stalled 5":                 "-stalled",
+		"-mode idle -conns 2000000000":                     "ulimit",
+		"-mode cluster -rate 0":                            "-rate",
+		"-mode cluster -store mysql:x":                     "-store",
+		"-mode cluster -conns 40 -rooms 21":                "-rooms",
+		"-mode cluster -processes 1 -kill":                 "-kill",
+		"-mode cluster -conns 90000 -processes 2 -rooms 9": "ulimit",
+		"-mode cluster -conns 2000000000":                  "ulimit",
+		"-mode fanout and then some":                       "argument",
+		"-mode idle -conns 10 -rooms 1 -x 1":               "-x",
 	} {
 		err := run(t.Context(), strings.Fields(args), &bytes.Buffer{}, &bytes.Buffer{})
 		require.ErrorContains(t, err, want, args)

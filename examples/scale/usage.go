@@ -54,10 +54,17 @@ func rss() (int64, error) {
 	return kb << 10, err
 }
 
-// clock is the time in microseconds of an arbitrary clock that does not jump.
-func clock() int64 { return time.Since(started).Microseconds() }
+// clock is the time in microseconds of a clock that does not jump and is the
+// same for all processes of the machine.
+func clock() int64 { return startedAt + time.Since(started).Microseconds() }
 
-var started = time.Now()
+var started, startedAt = time.Now(), sinceBoot()
+
+func sinceBoot() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // it has no way to fail
+	return ts.Nano() / 1e3
+}
 
 // cpuTime is the user and system time of this process, in microseconds.
 func cpuTime() (int64, error) {

@@ -76,6 +76,20 @@ func endedContextOptional(t *rig) {
 	if rm, ok := capability[chat.RoomRemover](r.s); ok {
 		t.gaveUp(rm.RemoveRoom(ctx, r.key), "RemoveRoom")
 	}
+	if w, ok := capability[chat.Watcher](r.s); ok {
+		_, err := w.Heads(ctx, []string{r.key})
+		t.gaveUp(err, "Heads")
+		t.gaveUp(w.Signal(ctx, r.key, nil), "Signal")
+	}
+	if k, ok := capability[chat.PresenceKeeper](r.s); ok {
+		_, _, err := k.Attend(ctx, "node", time.Minute, []chat.Attendance{{Room: r.key, Node: "node", User: chat.User{ID: "alice"}}})
+		t.gaveUp(err, "Attend")
+		_, err = k.Attendances(ctx, []string{r.key})
+		t.gaveUp(err, "Attendances")
+		all, err := k.Attendances(t.ctx, []string{r.key})
+		require.NoError(t, err)
+		require.Empty(t, all)
+	}
 	require.Equal(t, r.epoch, r.head().Epoch)
 }
 

@@ -11,6 +11,7 @@ func epochChecks() []check {
 	const started = "what is stored stays, positions stop being comparable, clients start over"
 	return []check{
 		{"rolled_back", rule, "", epochRolledBack},
+		{"rolled_back_without_changes", "It does so without changes to write, too.", "", epochWithoutChanges},
 		{"seen_at_or_below_the_head", rule, "a head that is not lower has not been rolled back", epochSeenBelow},
 		{"seen_in_another_epoch", rule, "positions of different epochs do not compare", epochSeenOther},
 		{"stays", "Position is a place in a room's log.", "an epoch does not change by itself", epochStays},
@@ -45,6 +46,28 @@ func epochRolledBack(t *rig) {
 
 	again := r.appendKnown(seen, r.create("alice", "m", "seen is of the old epoch now"))
 	require.Equal(t, res.Position.Epoch, again.Position.Epoch, "once")
+}
+
+func epochWithoutChanges(t *rig) {
+	r := t.room()
+	r.fill(3)
+	before, seen := r.audit(), r.head()
+	require.NoError(t, r.know(seen))
+	require.Equal(t, seen, r.head(), "it has not been rolled back")
+	seen.Rev++
+	require.NoError(t, r.know(seen))
+	head := r.head()
+	require.NotEqual(t, seen.Epoch, head.Epoch, "a new epoch")
+	require.NoError(t, r.know(seen))
+	require.Equal(t, head, r.head(), "once")
+	sameMessages(t, before, r.audit(), "what is stored stays")
+}
+
+// know is Append without changes by a server that has seen known.
+func (r *room) know(known chat.Position) error {
+	results, err := r.s.Append(r.ctx, r.key, known, nil)
+	require.Empty(r.t, results)
+	return err
 }
 
 func epochSeenBelow(t *rig) {

@@ -1,22 +1,18 @@
 package storagetest_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gabblehq/chat"
-	"github.com/gabblehq/chat/storage/memory"
+	"github.com/gabblehq/chat/storage/storagetest"
 )
 
 func mutants() []mutant {
-	return []mutant{
+	return append(sharedMutants(), []mutant{
 		{"leaves a hole in the seqs", seqGap, []string{"append/seqs_are_dense", "model/any_sequence"}},
 		{"gives all of a batch the last position", lastPosition, []string{"append/batch_in_order"}},
 		{"fails a batch for one bad change", allOrNothing, []string{"append/bad_change_alone"}},
@@ -69,9 +65,9 @@ func mutants() []mutant {
 
 		{"does not look at known", ignoreKnown, []string{"epoch/rolled_back"}},
 		{"compares revs of different epochs", strictKnown, []string{"epoch/seen_in_another_epoch"}},
-		{"starts no epoch", func(s chat.Store) chat.Store { return sameEpoch{s.(*memory.Store)} }, []string{"epoch/new_epoch"}},
-		{"removes nothing", func(s chat.Store) chat.Store { return keepsRooms{s.(*memory.Store)} }, []string{"rooms/removed", "epoch/removed_and_made_again"}},
-		{"lists after after, too", func(s chat.Store) chat.Store { return listsAfter{s.(*memory.Store)} }, []string{"rooms/listed"}},
+		{"starts no epoch", func(s chat.Store) chat.Store { return sameEpoch{node(s)} }, []string{"epoch/new_epoch"}},
+		{"removes nothing", func(s chat.Store) chat.Store { return keepsRooms{node(s)} }, []string{"rooms/removed", "epoch/removed_and_made_again"}},
+		{"lists after after, too", func(s chat.Store) chat.Store { return listsAfter{node(s)} }, []string{"rooms/listed"}},
 
 		{"ignores the context", under(func(ctx context.Context, room string) (context.Context, string) {
 			return context.WithoutCancel(ctx), room
@@ -86,7 +82,7 @@ func mutants() []mutant {
 			return ctx, strings.TrimSpace(room)
 		}), []string{"content/any_key"}},
 		{"drops control characters", appending(func(c *chat.Change) {
-			c.Message.Content = strings.ReplaceAll(c.Message.Content, "\x00", "")
+			c.Message.Content = strings.ReplaceAll(c.Message.Content, "\x01", "")
 		}, nil), []string{"content/any_text", "content/large"}},
 		{"writes JSON its own way", appending(func(c *chat.Change) { c.Message.Meta = compact(c.Message.Meta) }, nil), []string{"content/json_is_opaque", "content/every_field"}},
 		{"keeps microseconds", appending(nil, func(r *chat.Result) {
@@ -99,208 +95,24 @@ func mutants() []mutant {
 				p.Messages[i].DeletedAt = p.Messages[i].DeletedAt.In(time.FixedZone("here", 3600))
 			}
 		}), []string{"content/times"}},
-	}
+	}...)
 }
 
-func seqGap(s chat.Store) chat.Store {
-	shift := func(m *chat.Message) {
-		if m.Seq >= 3 {
-			m.Seq++
-		}
-	}
-	h := appending(nil, func(r *chat.Result) { shift(&r.Message) })(s).(*hooked)
-	h.onHistory = func(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
-		p, err := s.History(ctx, room, q)
-		for i := range p.Messages {
-			shift(&p.Messages[i])
-		}
-		return p, err
-	}
-	return h
-}
-
-func lastPosition(s chat.Store) chat.Store {
-	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
-		results, err := s.Append(ctx, room, known, cs)
-		for i := range results {
-			results[i].Position = results[len(results)-1].Position
-		}
-		return results, err
-	}}
-}
-
-func allOrNothing(s chat.Store) chat.Store {
-	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
-		results, err := s.Append(ctx, room, known, cs)
-		for _, r := range results {
-			if r.Err != nil && len(results) > 1 {
-				return nil, r.Err
-			}
-		}
-		return results, err
-	}}
-}
-
-func pieceByPiece(s chat.Store) chat.Store {
-	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
-		var all []chat.Result
-		for i := range cs {
-			results, err := s.Append(ctx, room, known, cs[i:i+1])
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, results...)
-			runtime.Gosched()
-		}
-		return all, nil
-	}}
-}
-
-func emptyMissing(s chat.Store) chat.Store {
-	return &hooked{Store: s, onHistory: func(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
-		p, err := s.History(ctx, room, q)
-		if errors.Is(err, chat.ErrNotFound) {
-			err = nil
-		}
-		return p, err
-	}}
-}
-
-func touchingEdit(s chat.Store) chat.Store {
-	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
-		for _, c := range cs {
-			if c.Kind == chat.ChangeEdit {
-				c.Message.Content += "!"
-				if _, err := s.Append(ctx, room, known, []chat.Change{c}); err != nil {
-					return nil, err
-				}
-			}
-		}
-		return s.Append(ctx, room, known, cs)
-	}}
-}
-
-func forgetNonces(s chat.Store) chat.Store {
-	return appending(func(c *chat.Change) { c.Message.Nonce = "" }, nil)(s)
-}
-
-func forgetHard(s chat.Store) chat.Store {
-	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
-		results, err := s.Append(ctx, room, known, cs)
-		if len(results) == 1 && results[0].Duplicate && results[0].Message.User == "" {
-			c := cs[0]
-			c.Message.ID, c.Message.Nonce = c.Message.ID+"2", c.Message.Nonce+"2"
-			return s.Append(ctx, room, known, []chat.Change{c})
-		}
-		return results, err
-	}}
-}
-
-func checkThenAct(s chat.Store) chat.Store {
-	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
-		c := cs[0]
-		if len(cs) > 1 || c.Kind != chat.ChangeCreate || c.Message.Nonce == "" {
-			return s.Append(ctx, room, known, cs)
-		}
-		p, err := s.History(ctx, room, chat.Query{User: c.Message.User, Nonce: c.Message.Nonce, Limit: 1})
-		if err != nil || len(p.Messages) > 0 {
-			return s.Append(ctx, room, known, cs)
-		}
-		runtime.Gosched()
-		results, err := s.Append(ctx, room, known, cs)
-		if err == nil && results[0].Duplicate {
-			c.Message.Nonce = ""
-			return s.Append(ctx, room, known, []chat.Change{c})
-		}
-		return results, err
-	}}
-}
-
-func oneTooMany(s chat.Store) chat.Store {
-	return &hooked{Store: s, onChanges: func(ctx context.Context, room string, after int64, limit int) (chat.Page, error) {
-		return s.Changes(ctx, room, after, limit+1)
-	}}
-}
-
-func lateHead(s chat.Store) chat.Store {
-	return &hooked{Store: s, onChanges: func(ctx context.Context, room string, after int64, limit int) (chat.Page, error) {
-		p, err := s.Changes(ctx, room, after, limit)
-		if err == nil {
-			runtime.Gosched()
-			p.Head, err = s.Head(ctx, room)
-		}
-		return p, err
-	}}
-}
-
-// keepsInput shows the caller's own Meta.
-func keepsInput(s chat.Store) chat.Store {
-	var kept sync.Map
-	h := appending(func(c *chat.Change) {
-		if c.Message.Meta != nil {
-			kept.Store(c.Message.ID, c.Message.Meta)
-		}
-	}, nil)(s).(*hooked)
-	h.onHistory = aliased(s, &kept)
-	return h
-}
-
-// returnsOwn shows everyone the same Meta.
-func returnsOwn(s chat.Store) chat.Store {
-	var kept sync.Map
-	return &hooked{Store: s, onHistory: aliased(s, &kept)}
-}
-
-func aliased(s chat.Store, kept *sync.Map) func(context.Context, string, chat.Query) (chat.Page, error) {
-	return func(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
-		p, err := s.History(ctx, room, q)
-		for i := range p.Messages {
-			m := &p.Messages[i]
-			meta, _ := kept.LoadOrStore(m.ID, m.Meta)
-			m.Meta = meta.(json.RawMessage)
-		}
-		return p, err
-	}
-}
-
-func ignoreKnown(s chat.Store) chat.Store {
-	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, _ chat.Position, cs []chat.Change) ([]chat.Result, error) {
-		return s.Append(ctx, room, chat.Position{}, cs)
-	}}
-}
-
-func strictKnown(s chat.Store) chat.Store {
-	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
-		if head, err := s.Head(ctx, room); err == nil {
-			known.Epoch = head.Epoch
-		}
-		return s.Append(ctx, room, known, cs)
-	}}
-}
-
-func compact(meta json.RawMessage) json.RawMessage {
-	var b bytes.Buffer
-	if len(meta) == 0 || json.Compact(&b, meta) != nil {
-		return meta
-	}
-	return b.Bytes()
-}
-
-type sameEpoch struct{ *memory.Store }
+type sameEpoch struct{ *storagetest.SharedNode }
 
 func (s sameEpoch) NewEpoch(ctx context.Context, room string) (chat.Position, error) {
 	return s.Head(ctx, room)
 }
 
-type keepsRooms struct{ *memory.Store }
+type keepsRooms struct{ *storagetest.SharedNode }
 
 func (keepsRooms) RemoveRoom(context.Context, string) error { return nil }
 
-type listsAfter struct{ *memory.Store }
+type listsAfter struct{ *storagetest.SharedNode }
 
 func (s listsAfter) ListRooms(ctx context.Context, prefix, after string, limit int) ([]chat.RoomSummary, bool, error) {
 	if after != "" {
 		after = after[:len(after)-1]
 	}
-	return s.Store.ListRooms(ctx, prefix, after, limit)
+	return s.SharedNode.ListRooms(ctx, prefix, after, limit)
 }

@@ -168,6 +168,7 @@ func nonceAnyBytes(t *rig) {
 	pairs := [][2]string{
 		{"a", "b:c"}, {"a:b", "c"}, {"a", "b c"}, {"a b", "c"}, {"a", "b|c"}, {"a|b", "c"},
 		{"a", "b/c"}, {"a/b", "c"}, {"a,b", "c"}, {"a", "b,c"}, {"ab", "c"}, {"a", "bc"},
+		{"a", "b\x1fc"}, {"a\x1fb", "c"}, {"a", "b\x01c"}, {"a\x01b", "c"}, {"a", "b\nc"}, {"a\nb", "c"}, {"a", "c\x1f"}, {"a\x1f", "c"},
 		{"a", "\u2603"}, {"a", "{}"}, {"a", "*"}, {"a", "'; --"}, {"a", "%"}, {"a", "_"}, {"a", "__proto__"},
 	}
 	for _, p := range pairs {

@@ -97,6 +97,9 @@ var (
 	_ chat.EpochStarter   = (*SharedNode)(nil)
 )
 
+// Shared returns the store that n is a node of.
+func (n *SharedNode) Shared() *SharedStore { return n.shared }
+
 // Unwrap returns the store below, which [SharedNode.Down] does not disturb.
 func (n *SharedNode) Unwrap() chat.Store { return n.shared.Unwrap() }
 

@@ -12,10 +12,13 @@
 // Optional powers of the store ([chat.RoomLister] and its like) are found by
 // themselves, through wrappers too, and tested where they are. What a backend
 // can do beyond being opened, it says by further methods of its [Harness]:
-// [Reopener], [Sharer], [Trimmer].
+// [Reopener], [Sharer], [Trimmer], [Crasher], [Corrupter], [Loser]. What it
+// does not say is skipped.
 //
-// [Bench] measures a store, [Faulty] wraps one that fails on command, and
-// [RunFaults] proves that code on top of a store survives that.
+// [Bench] measures a store. For the tests of code on top of a store, [Faulty]
+// wraps one that fails on command, [RunFaults] proves that the code survives
+// that, and [Shared] makes of one in memory a store that several servers
+// share, with links between them that break on command.
 package storagetest
 
 import (
@@ -61,6 +64,27 @@ type Trimmer interface {
 	OpenTrimming(t testing.TB, messages int) chat.Store
 }
 
+// Crasher is a [Harness] of a store that outlives a crash of its process.
+type Crasher interface {
+	// Crash ends the use of s without any orderly close, as the death of the
+	// process does, and opens again the data as it is at that moment. Calls of
+	// s that are under way may fail, or stand still until their context ends.
+	Crash(t testing.TB, s chat.Store) chat.Store
+}
+
+// Corrupter is a [Harness] of a store whose medium can be damaged.
+type Corrupter interface {
+	// Corrupt damages what is stored of one message, so that it cannot be
+	// read, behind the back of s, which stays open.
+	Corrupt(t testing.TB, s chat.Store, room string, seq int64)
+}
+
+// Loser is a [Harness] of a store whose data can vanish under running servers.
+type Loser interface {
+	// Lose throws away everything that is in s, which stays open.
+	Lose(t testing.TB, s chat.Store)
+}
+
 // Run tests the stores that h opens. Run it with the race detector.
 func Run(t *testing.T, h Harness) {
 	for _, s := range subjects() {
@@ -101,7 +125,12 @@ func subjects() []subject {
 		{"content", contentChecks()},
 		{"call", callChecks()},
 		{"reopen", reopenChecks()},
+		{"crash", crashChecks()},
+		{"damage", damageChecks()},
+		{"lost", lostChecks()},
 		{"share", shareChecks()},
+		{"watch", watchChecks()},
+		{"presence", presenceChecks()},
 		{"rooms", roomsChecks()},
 		{"retention", retentionChecks()},
 	}

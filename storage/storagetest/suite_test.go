@@ -3,8 +3,11 @@ package storagetest_test
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,15 +16,34 @@ import (
 	"github.com/gabblehq/chat/storage/storagetest"
 )
 
-// sound is a harness that can do everything, over memory: what it reopens and
-// shares is the same store.
+// sound is a harness that can do everything, over memory: what it reopens is
+// the same store.
 type sound struct{}
 
-func (sound) Open(testing.TB) chat.Store                   { return memory.New() }
+func (sound) Open(testing.TB) chat.Store                   { return storagetest.Shared(memory.New()).Node() }
 func (sound) Reopen(_ testing.TB, s chat.Store) chat.Store { return s }
-func (sound) Share(_ testing.TB, s chat.Store) chat.Store  { return s }
+func (sound) Share(_ testing.TB, s chat.Store) chat.Store  { return node(s).Shared().Node() }
+func (sound) Crash(_ testing.TB, s chat.Store) chat.Store  { return s }
+func (sound) Lose(_ testing.TB, s chat.Store)              { node(s).Shared().Lose(memory.New()) }
+func (sound) Corrupt(t testing.TB, s chat.Store, room string, seq int64) {
+	p, err := s.History(t.Context(), room, chat.Query{Around: seq, Limit: 1})
+	require.NoError(t, err)
+	c := chat.Change{Kind: chat.ChangeDelete, At: time.Now(), Message: chat.Message{ID: p.Messages[0].ID}, Hard: true}
+	write(t, node(s).Unwrap(), room, c)
+}
+
 func (sound) OpenTrimming(_ testing.TB, messages int) chat.Store {
-	return memory.NewWith(memory.Options{MaxMessages: messages})
+	return storagetest.Shared(memory.NewWith(memory.Options{MaxMessages: messages})).Node()
+}
+
+// node finds the SharedNode below.
+func node(s chat.Store) *storagetest.SharedNode {
+	for {
+		if n, ok := s.(*storagetest.SharedNode); ok {
+			return n
+		}
+		s = s.(interface{ Unwrap() chat.Store }).Unwrap()
+	}
 }
 
 func TestSoundStorePasses(t *testing.T) {
@@ -32,6 +54,8 @@ func TestSoundStorePasses(t *testing.T) {
 	}
 }
 
+func BenchmarkShared(b *testing.B) { storagetest.Bench(b, sound{}) }
+
 // mutated is a harness of stores that are broken in one way.
 type mutated struct {
 	sound
@@ -39,6 +63,8 @@ type mutated struct {
 }
 
 func (m mutated) Open(t testing.TB) chat.Store { return m.mutate(m.sound.Open(t)) }
+
+func (m mutated) Share(t testing.TB, s chat.Store) chat.Store { return m.mutate(m.sound.Share(t, s)) }
 
 func (m mutated) OpenTrimming(t testing.TB, n int) chat.Store {
 	return m.mutate(m.sound.OpenTrimming(t, n))
@@ -55,7 +81,10 @@ func TestBrokenStoresFail(t *testing.T) {
 			for _, name := range m.caughtBy {
 				var failure string
 				for range attempts {
-					failure, _ = storagetest.Try(t, mutated{mutate: m.mutate}, name)
+					// In a bubble, where waiting in vain takes no time.
+					synctest.Test(t, func(t *testing.T) {
+						failure, _ = storagetest.Try(t, mutated{mutate: m.mutate}, name)
+					})
 					if failure != "" {
 						break
 					}
@@ -83,10 +112,13 @@ type forgetful struct{ sound }
 
 func (forgetful) Reopen(testing.TB, chat.Store) chat.Store { return memory.New() }
 func (forgetful) Share(testing.TB, chat.Store) chat.Store  { return memory.New() }
+func (forgetful) Crash(testing.TB, chat.Store) chat.Store  { return memory.New() }
+func (forgetful) Lose(testing.TB, chat.Store)              {} // it forgets to forget
 
 func TestForgetfulHarnessFails(t *testing.T) {
 	for _, name := range storagetest.Names() {
-		if strings.HasPrefix(name, "reopen/") || strings.HasPrefix(name, "share/") {
+		subject, _, _ := strings.Cut(name, "/")
+		if slices.Contains([]string{"reopen", "share", "crash", "lost"}, subject) && name != "lost/told" {
 			failure, _ := storagetest.Try(t, forgetful{}, name)
 			require.NotEmpty(t, failure, name)
 		}
@@ -112,12 +144,14 @@ func TestMissingPowersAreSkipped(t *testing.T) {
 
 // The rules are quotations: who changes the contract looks at its checks too.
 func TestRulesAreQuoted(t *testing.T) {
-	src, err := os.ReadFile("../../store.go")
-	require.NoError(t, err)
-	more, err := os.ReadFile("../../message.go")
-	require.NoError(t, err)
+	var src strings.Builder
+	for _, name := range []string{"store.go", "store_shared.go", "message.go"} {
+		file, err := os.ReadFile("../../" + name)
+		require.NoError(t, err)
+		src.Write(file)
+	}
 	var text []string
-	for line := range strings.Lines(string(src) + string(more)) {
+	for line := range strings.Lines(src.String()) {
 		line = strings.TrimSpace(line)
 		if i := strings.Index(line, "//"); i >= 0 {
 			line = line[i+2:]

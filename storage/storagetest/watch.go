@@ -21,12 +21,12 @@ func watchChecks() []check {
 		{"told", inTime, "", watchTold},
 		{"any_key", tells, "", watchAnyKey},
 		{"many_rooms", inTime, "of however many rooms at once", watchManyRooms},
-		{"order", "those that tell of one room are called in the order of its log", "two servers write at once: the heads do not fall", watchOrder},
+		{"order", "What happens in one room is told in the order of its log", "two servers write at once: the heads do not fall", watchOrder},
 		{"entries", "Entries, where it is not nil, returns the changes of (After, Head.Rev], each at its own rev in the state that it had then, or an error where they cannot be read.", "all of them, whatever has been superseded", watchEntries},
 		{"removed", gone, "by a Rev of -1, or by a Missed after which Heads says so", watchRemoved},
 		{"new_epoch", gone, "where the epoch is another one, too", watchEpoch},
 		{"ends", tells, "and l is not called any more", watchEnds},
-		{"signal", "Signal tells all who watch, the caller included or not: l.Signal gets room and data, at most 4 KiB, soon or never.", "one of many gets there, as it was", watchSignal},
+		{"signal", "Signal tells all who watch, the caller included or not: l.Signal gets room and data, at most 4 KiB or it is ErrTooLarge, soon or never.", "one of many gets there, as it was", watchSignal},
 		{"heads", heads, "in the order in which the rooms are named", watchHeads},
 		{"many_heads", heads, "of thousands in one call", watchManyHeads},
 	}
@@ -159,7 +159,11 @@ func watchEnds(t *rig) {
 		e := &ear{news: make(chan struct{}, 1)}
 		done := make(chan error, 1)
 		go func() { done <- w.Watch(ctx, e) }()
-		<-e.news
+		select {
+		case <-e.news:
+		case errs[i] = <-done:
+			return // before its time
+		}
 		cancel()
 		errs[i] = <-done
 		mark := e.mark()
@@ -183,7 +187,7 @@ func watchSignal(t *rig) {
 	for i, data := range [][]byte{[]byte(`{"type":"typing"}`), {}, {0}, []byte("日本語\x00\xff"), all} {
 		key := anyKeys()[i]
 		mark, arrived := e.mark(), false
-		for end := time.Now().Add(patience / 2); !arrived; {
+		for end := time.Now().Add(2 * promptly); !arrived; {
 			require.True(t, time.Now().Before(end), "no signal gets there")
 			require.NoError(t, w.Signal(t.ctx, key, data))
 			select {
@@ -191,8 +195,7 @@ func watchSignal(t *rig) {
 			case <-time.After(time.Second): // that one was lost, it seems
 			}
 			for _, n := range e.since(mark) {
-				if n.signal != nil {
-					require.Equal(t, key, n.room)
+				if n.signal != nil && n.room == key { // else one of the last round
 					require.True(t, bytes.Equal(data, n.signal), "%d bytes, not %d", len(n.signal), len(data))
 					arrived = true
 				}
@@ -247,5 +250,5 @@ func watchManyHeads(t *rig) {
 	require.Len(t, got, len(keys))
 	require.Equal(t, r.head(), got[1234])
 	require.Equal(t, r.head(), got[2999], "named twice")
-	require.NotPositive(t, got[0].Rev)
+	require.LessOrEqual(t, got[0].Rev, int64(0))
 }

@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gabblehq/chat"
+)
+
+var (
+	errNoRoom    = &chat.Error{Code: chat.CodeNotFound, Message: "no such room"}
+	errNoMessage = &chat.Error{Code: chat.CodeNotFound, Message: "no such message"}
+	errRoomThere = &chat.Error{Code: chat.CodeConflict, Message: "the room exists already"}
+	errIDTaken   = &chat.Error{Code: chat.CodeConflict, Message: "a message has this id already", Field: "id"}
+	errChange    = &chat.Error{Code: chat.CodeInvalid, Message: "not a kind of change"}
+	errBusy      = &chat.Error{Code: chat.CodeUnavailable, Message: "the room is locked by another transaction"}
+	errClosed    = &chat.Error{Code: chat.CodeUnavailable, Message: "the store has been closed"}
+)
+
+// The classes of the server's errors that matter here.
+const (
+	lockNotAvailable = "55P03"
+	uniqueViolation  = "23505"
+)
+
+// opaque keeps the text of a driver's error and nothing else of it.
+func opaque(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return errors.New(err.Error())
+}
+
+// unavailable is a failure after which nothing has been written.
+func unavailable(err error) error {
+	var e *chat.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return (&chat.Error{Code: chat.CodeUnavailable, Message: "the database does not answer"}).WithCause(opaque(err))
+}
+
+// unknown is a failure after which anything may have been written.
+func unknown(err error) error {
+	return (&chat.Error{Code: chat.CodeUnavailable, Message: "the outcome is not known; retry with the same nonce"}).
+		WithCause(fmt.Errorf("%w: %w", chat.ErrUnknown, opaque(err)))
+}
+
+// gaveUp answers a caller whose context has ended.
+func gaveUp(ctx context.Context) error {
+	return (&chat.Error{Code: chat.CodeUnavailable, Message: "given up before it began"}).WithCause(context.Cause(ctx))
+}
+
+// alive answers a call whose context has ended already.
+func alive(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return gaveUp(ctx)
+}
+
+// setupError is what New and its like return.
+func setupError(ctx context.Context, doing string, err error) error {
+	var m mistake
+	if errors.As(err, &m) {
+		return m
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("postgres: %s: %w", doing, cause)
+	}
+	return fmt.Errorf("postgres: %s: %w", doing, unavailable(err))
+}
+
+// sqlState is the server's code of the error, "" for one of the connection.
+func sqlState(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// passing reports whether what has failed, with nothing written, may well
+// succeed when it is tried again: a lost connection, a server that ends or
+// starts, a conflict with another transaction.
+func passing(err error) bool {
+	if _, ok := err.(final); ok {
+		return false
+	}
+	switch state := sqlState(err); {
+	case state == "":
+		return !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+	case state[:2] == "40", state[:2] == "57" && state != "57014", state[:2] == "08", state[:2] == "53":
+		return true
+	}
+	return false
+}
+
+// ofData reports whether the server objects to what is to be written, rather
+// than to when.
+func ofData(err error) bool {
+	state := sqlState(err)
+	return state != "" && (state[:2] == "22" || state[:2] == "23" || state[:2] == "54")
+}

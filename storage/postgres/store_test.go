@@ -1,0 +1,163 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/pgtest"
+	"github.com/gabblehq/chat/storage/postgres"
+	"github.com/gabblehq/chat/storage/storagetest"
+)
+
+// harness opens stores in schemas of one database.
+type harness struct {
+	url    string
+	opened sync.Map // by store
+	made   atomic.Int64
+}
+
+// opened is how a store has been opened.
+type opened struct {
+	schema string
+	line   *line
+}
+
+func (h *harness) Open(t testing.TB) chat.Store { return h.open(t, postgres.Options{}) }
+
+func (h *harness) OpenTrimming(t testing.TB, messages int) chat.Store {
+	return h.open(t, postgres.Options{MaxMessages: messages})
+}
+
+func (h *harness) Share(t testing.TB, s chat.Store) chat.Store {
+	return h.open(t, postgres.Options{Schema: h.how(s).schema})
+}
+
+func (h *harness) Reopen(t testing.TB, s chat.Store) chat.Store {
+	s.(*postgres.Store).Close()
+	return h.Share(t, s)
+}
+
+// Crash cuts the lines of the store, as the end of its process does, and waits
+// until the server has noticed.
+func (h *harness) Crash(t testing.TB, s chat.Store) chat.Store {
+	how := h.how(s)
+	how.line.cut()
+	watch := newPool(t, h.url)
+	require.Eventually(t, func() bool {
+		var n int
+		err := watch.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, how.line.name).Scan(&n)
+		return err == nil && n == 0
+	}, 30*time.Second, 5*time.Millisecond)
+	return h.Share(t, s)
+}
+
+func (h *harness) Corrupt(t testing.TB, s chat.Store, room string, seq int64) {
+	_, err := newPool(t, h.url).Exec(t.Context(), fmt.Sprintf(`UPDATE %[1]s.messages m SET attachments = '{"url": 5}'
+		FROM %[1]s.rooms r WHERE m.room_id = r.id AND r.key = $1 AND m.seq = $2`, pgx.Identifier{h.how(s).schema}.Sanitize()), room, seq)
+	require.NoError(t, err)
+}
+
+func (h *harness) how(s chat.Store) opened {
+	how, _ := h.opened.Load(s)
+	return how.(opened)
+}
+
+func (h *harness) open(t testing.TB, o postgres.Options) *postgres.Store {
+	if o.Schema == "" {
+		o.Schema = fmt.Sprint(`Schema "no" `, h.made.Add(1))
+	}
+	s, l := openOn(t, h.url, o)
+	h.opened.Store(s, opened{o.Schema, l})
+	return s
+}
+
+// line is what connects a store to the server, and can be cut for good.
+type line struct {
+	name  string
+	mu    sync.Mutex
+	dead  bool
+	conns []net.Conn
+}
+
+func (l *line) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, addr)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && l.dead {
+		_ = conn.Close()
+		return nil, errors.New("the line is cut")
+	}
+	if err == nil {
+		l.conns = append(l.conns, conn)
+	}
+	return conn, err
+}
+
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dead = true
+	for _, conn := range l.conns {
+		_ = conn.Close()
+	}
+}
+
+// openOn opens a store with a pool of its own.
+func openOn(t testing.TB, url string, o postgres.Options) (*postgres.Store, *line) {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(url)
+	require.NoError(t, err)
+	l := &line{name: rand.Text()}
+	config.ConnConfig.DialFunc = l.dial
+	config.ConnConfig.RuntimeParams["application_name"] = l.name
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	s, err := postgres.NewWith(ctx, pool, o)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s, l
+}
+
+func openWith(t testing.TB, url string, o postgres.Options) *postgres.Store {
+	t.Helper()
+	s, _ := openOn(t, url, o)
+	return s
+}
+
+func newPool(t testing.TB, url string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(context.Background(), url)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func TestStore(t *testing.T) {
+	srv := pgtest.Start(t, "max_connections=400")
+	storagetest.Run(t, &harness{url: srv.CreateDB(t)})
+}
+
+func BenchmarkStore(b *testing.B) {
+	storagetest.Bench(b, &harness{url: pgtest.Start(b).CreateDB(b)})
+}

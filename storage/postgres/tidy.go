@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gabblehq/chat"
+)
+
+const (
+	tidyEvery = 20 * time.Second
+	agedRooms = 2000 // messages looked at in one go
+)
+
+// tidy removes what has served its time, now and then. Stores that share the
+// tables all do it: it is cheap where another one has just been.
+func (s *Store) tidy() {
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ending.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.tidyOnce(s.ending); err != nil && s.ending.Err() == nil {
+			s.log.Warn("postgres: tidying up has failed", "error", err.Error())
+		}
+	}
+}
+
+func (s *Store) tidyOnce(ctx context.Context) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	return s.with(ctx, func(ctx context.Context, conn *pgx.Conn, _ identity) error {
+		if _, err := conn.Exec(ctx, s.q(sqlPrune)); err != nil {
+			return err
+		}
+		// An hour more, for clocks that differ.
+		if _, err := conn.Exec(ctx, s.q(sqlPruneTrimmed), (chat.NonceTTL + time.Hour).Seconds()); err != nil {
+			return err
+		}
+		for more := s.opt.MaxAge > 0; more; {
+			var err error
+			if more, err = s.trimAged(ctx, conn); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// trimAged lets some rooms go of messages that are too old, and reports
+// whether there was anything to do. It does not wait for rooms in use.
+func (s *Store) trimAged(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, s.q(sqlAged), time.Now().Add(-s.opt.MaxAge), agedRooms)
+		if err != nil {
+			return err
+		}
+		var id, base int64
+		var ids, bases []int64
+		_, err = pgx.ForEachRow(rows, []any{&id, nil, &base}, func() error {
+			ids, bases = append(ids, id), append(bases, base)
+			return nil
+		})
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		tag, err := tx.Exec(ctx, s.q(sqlTrim), ids, bases)
+		more = tag.RowsAffected() > 0
+		return err
+	})
+	return more, err
+}

@@ -1,0 +1,237 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/gabblehq/chat"
+)
+
+// lanes are the ways to the masters, one each. Writes that wait for the same
+// one share a pipeline.
+type lanes struct {
+	mu     sync.Mutex
+	byNode map[string]*lane
+	closed bool
+}
+
+const (
+	flights  = 3    // pipelines on the way to a master at once, at most
+	perBatch = 256  // commands of a pipeline, at most
+	maxQueue = 8192 // commands that wait for a master, at most
+)
+
+// lane gathers while its flights are on the way, and does not wait for more
+// when they are not: at light load each command goes at once.
+type lane struct {
+	s      *Store
+	master string
+
+	mu      sync.Mutex
+	queue   []*pending
+	flights int
+}
+
+// pending is a command that waits.
+type pending struct {
+	cmd   *command
+	state atomic.Int32
+	done  chan struct{}
+	err   error // after done
+}
+
+const (
+	queued int32 = iota
+	sent
+	dropped // its caller has gone
+)
+
+// close reports false if it was closed before.
+func (ls *lanes) close() bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	was := ls.closed
+	ls.closed = true
+	return !was
+}
+
+// enter counts a piece of work that Close waits for.
+func (s *Store) enter() error {
+	s.lanes.mu.Lock()
+	defer s.lanes.mu.Unlock()
+	if s.lanes.closed {
+		return errClosed
+	}
+	s.wg.Add(1)
+	return nil
+}
+
+// lane returns the way to the master of a bucket.
+func (s *Store) lane(ctx context.Context, bucket int) (*lane, error) {
+	master := ""
+	if s.cluster != nil {
+		node, err := s.cluster.MasterForKey(ctx, s.keys.tag(bucket))
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		master = node.Options().Addr
+	}
+	s.lanes.mu.Lock()
+	defer s.lanes.mu.Unlock()
+	l := s.lanes.byNode[master]
+	if l == nil {
+		l = &lane{s: s, master: master}
+		s.lanes.byNode[master] = l
+	}
+	return l, nil
+}
+
+// write runs a command that writes and returns its reply. The error is
+// ErrUnavailable if nothing has been written, else ErrUnknown.
+func (s *Store) write(ctx context.Context, bucket int, cmd *command) ([]any, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.wg.Done()
+	l, err := s.lane(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	p := &pending{cmd: cmd, done: make(chan struct{})}
+	if !l.add(p) {
+		return nil, errBusy
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		if p.state.CompareAndSwap(queued, dropped) {
+			return nil, chat.Errorf(chat.CodeUnavailable, "given up before it was sent: %w", context.Cause(ctx))
+		}
+		return nil, failed(ctx.Err())
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p.cmd.Val().([]any), nil
+}
+
+// add reports false if too much is waiting.
+func (l *lane) add(p *pending) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) >= maxQueue {
+		return false
+	}
+	l.queue = append(l.queue, p)
+	if l.flights < flights {
+		l.flights++
+		l.s.wg.Add(1)
+		go l.fly()
+	}
+	return true
+}
+
+// fly sends what waits until nothing does.
+func (l *lane) fly() {
+	defer l.s.wg.Done()
+	for {
+		batch := l.take()
+		if batch == nil {
+			return
+		}
+		l.send(batch)
+	}
+}
+
+func (l *lane) take() []*pending {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		n := min(len(l.queue), perBatch)
+		if n == 0 {
+			l.queue = nil
+			l.flights--
+			return nil
+		}
+		batch := make([]*pending, 0, n)
+		for _, p := range l.queue[:n] {
+			if p.state.CompareAndSwap(queued, sent) {
+				batch = append(batch, p)
+			}
+		}
+		clear(l.queue[:n])
+		l.queue = l.queue[n:]
+		if len(batch) > 0 {
+			return batch
+		}
+	}
+}
+
+func (l *lane) send(batch []*pending) {
+	ctx, cancel := context.WithTimeout(context.Background(), l.s.opts.Timeout)
+	defer cancel()
+	err := l.pipeline(ctx, batch)
+	var again []*pending
+	for _, p := range batch {
+		if noScript(p.cmd.Err()) {
+			p.cmd = p.cmd.whole(ctx)
+			again = append(again, p)
+		} else {
+			p.settle(err)
+		}
+	}
+	if len(again) > 0 {
+		err = l.pipeline(ctx, again)
+		for _, p := range again {
+			p.settle(err)
+		}
+	}
+}
+
+// settle answers the caller. short is what WAIT came to.
+func (p *pending) settle(short error) {
+	switch err := p.cmd.Err(); {
+	case err != nil:
+		p.err = failed(err)
+	case short != nil:
+		p.err = short
+	default:
+		if _, ok := p.cmd.Val().([]any); !ok {
+			p.err = failed(errCorrupt)
+		}
+	}
+	close(p.done)
+}
+
+// pipeline runs the commands. Its error says that too few replicas have them.
+func (l *lane) pipeline(ctx context.Context, batch []*pending) error {
+	s := l.s
+	var pipe goredis.Pipeliner
+	if s.cluster != nil && s.opts.Wait > 0 {
+		// WAIT goes for its own connection: no redirecting on the way.
+		node, err := s.cluster.MasterForKey(ctx, batch[0].cmd.Args()[3].(string))
+		if err != nil {
+			for _, p := range batch {
+				p.cmd.SetErr(err)
+			}
+			return nil
+		}
+		pipe = node.Pipeline()
+	} else {
+		pipe = s.client.Pipeline()
+	}
+	for _, p := range batch {
+		_ = pipe.Process(ctx, p.cmd) // queues it; its error is its own
+	}
+	if s.opts.Wait == 0 {
+		_, _ = pipe.Exec(ctx)
+		return nil
+	}
+	wait := goredis.NewIntCmd(ctx, "wait", s.opts.Wait, s.opts.WaitTimeout.Milliseconds())
+	_ = pipe.Process(ctx, wait)
+	_, _ = pipe.Exec(ctx)
+	return l.replicated(ctx, wait)
+}

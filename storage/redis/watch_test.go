@@ -1,0 +1,203 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/redistest"
+	"github.com/gabblehq/chat/storage/redis"
+)
+
+// bound is the two seconds of chat.Watcher, and some for a busy machine.
+const bound = 4 * time.Second
+
+// ear hears what a store tells.
+type ear struct {
+	all    chan struct{} // a Missed(nil)
+	some   chan func(string) bool
+	mu     sync.Mutex
+	hinted map[string]int64
+	hints  chan chat.Hint
+}
+
+func (e *ear) Appended(h chat.Hint) {
+	e.mu.Lock()
+	e.hinted[h.Room] = max(e.hinted[h.Room], h.Head.Rev)
+	e.mu.Unlock()
+	select {
+	case e.hints <- h:
+	default:
+	}
+}
+
+func (e *ear) Missed(covers func(string) bool) {
+	if covers == nil {
+		e.all <- struct{}{}
+		return
+	}
+	e.some <- covers
+}
+
+func (*ear) Present(string, []chat.Attendance) {}
+func (*ear) Signal(string, []byte)             {}
+
+func watch(t *testing.T, s *redis.Store) *ear {
+	t.Helper()
+	e := &ear{
+		all: make(chan struct{}, 100), some: make(chan func(string) bool, 100),
+		hinted: map[string]int64{}, hints: make(chan chat.Hint, 1000),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Watch(ctx, e) }()
+	t.Cleanup(func() {
+		cancel()
+		assert.ErrorIs(t, <-done, context.Canceled)
+	})
+	e.missedAll(t)
+	return e
+}
+
+func (e *ear) missedAll(t *testing.T) {
+	t.Helper()
+	select {
+	case <-e.all:
+	case <-time.After(bound):
+		require.FailNow(t, "no Missed(nil)")
+	}
+}
+
+// missed waits for a Missed that covers the room and not all others.
+func (e *ear) missed(t *testing.T, room string) {
+	t.Helper()
+	for late := time.After(bound); ; {
+		select {
+		case covers := <-e.some:
+			if !covers(room) {
+				continue
+			}
+			others := 0
+			for i := range 100 {
+				if covers(fmt.Sprint("other", i)) {
+					others++
+				}
+			}
+			require.Less(t, others, 20, "rooms that missed nothing")
+			return
+		case <-late:
+			require.FailNow(t, "no Missed", "of %s", room)
+		}
+	}
+}
+
+func TestCutLinkIsMissed(t *testing.T) {
+	srv := redistest.Start(t)
+	s, c := open(t, srv.URL(), redis.Options{}), client(t, srv)
+	add(t, s, "r", creation("r"))
+	e := watch(t, s)
+	for i := range 3 {
+		n, err := c.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Result()
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n)
+		rev := add(t, s, "r", message(fmt.Sprint(i))).Position.Rev
+		e.missedAll(t)
+		heads, err := s.Heads(t.Context(), []string{"r"})
+		require.NoError(t, err)
+		require.Equal(t, rev, heads[0].Rev)
+	}
+}
+
+func TestLostLastHintIsMissed(t *testing.T) {
+	srv := redistest.Start(t)
+	s, c := open(t, srv.URL(), redis.Options{}), client(t, srv)
+	add(t, s, "r", creation("r"))
+	e := watch(t, s)
+	// A number without a hint is what a lost one looks like from here.
+	counter := "gabble:{" + bucket(t, srv, "r") + "}counter"
+	require.NoError(t, c.Incr(t.Context(), counter).Err())
+	e.missed(t, "r")
+	// A hole shows with the next hint, without waiting.
+	require.NoError(t, c.Incr(t.Context(), counter).Err())
+	add(t, s, "r", message("1"))
+	e.missed(t, "r")
+	// What goes back is not what it was.
+	require.NoError(t, c.DecrBy(t.Context(), counter, 5).Err())
+	e.missed(t, "r")
+}
+
+func TestDeafSubscriptionIsMadeAnew(t *testing.T) {
+	srv := redistest.Start(t)
+	s, c := open(t, srv.URL(), redis.Options{}), client(t, srv)
+	add(t, s, "r", creation("r"))
+	e := watch(t, s)
+	counter := "gabble:{" + bucket(t, srv, "r") + "}counter"
+	for range 2 {
+		require.NoError(t, c.Incr(t.Context(), counter).Err())
+		e.missed(t, "r")
+	}
+	e.missedAll(t)
+}
+
+func TestRestartedServerIsMissed(t *testing.T) {
+	srv := redistest.Start(t, "appendonly yes")
+	s := open(t, srv.URL(), redis.Options{})
+	add(t, s, "r", creation("r"))
+	e := watch(t, s)
+	srv.Kill()
+	srv.Restart()
+	e.missedAll(t)
+	add(t, s, "r", message("1"))
+	select {
+	case h := <-e.hints:
+		require.EqualValues(t, 2, h.Head.Rev)
+	case <-time.After(bound):
+		require.FailNow(t, "no hint")
+	}
+}
+
+func TestMovedSlotIsFollowed(t *testing.T) {
+	nodes := redistest.Cluster(t)
+	s := open(t, clusterURL(nodes), redis.Options{})
+	e := watch(t, s)
+	// A slot without keys moves at once.
+	const room = "r"
+	var b string
+	add(t, s, room, creation(room))
+	for _, n := range nodes {
+		if keys := client(t, n).Keys(t.Context(), "gabble:*k:"+room).Val(); len(keys) == 1 {
+			b = keys[0][len("gabble:{"):]
+		}
+	}
+	b = b[:len(b)-len("}k:"+room)]
+	require.NoError(t, s.RemoveRoom(t.Context(), room))
+	c := nodes.Client()
+	defer c.Close()
+	tag := "gabble:{" + b + "}"
+	require.NoError(t, c.Del(t.Context(), tag+"counter", tag+"t:"+room).Err())
+	slot := int(c.ClusterKeySlot(t.Context(), tag).Val())
+	from, err := c.MasterForKey(t.Context(), tag)
+	require.NoError(t, err)
+	to := nodes[0]
+	if to.Addr == from.Options().Addr {
+		to = nodes[1]
+	}
+	id, err := client(t, to).Do(t.Context(), "cluster", "myid").Text()
+	require.NoError(t, err)
+	require.NoError(t, client(t, to).Do(t.Context(), "cluster", "setslot", slot, "node", id).Err())
+	require.NoError(t, from.Do(t.Context(), "cluster", "setslot", slot, "node", id).Err())
+	add(t, s, room, creation(room))
+	e.missedAll(t)
+	rev := add(t, s, room, message("1")).Position.Rev
+	require.Eventually(t, func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.hinted[room] == rev
+	}, bound, 10*time.Millisecond)
+}

@@ -1,0 +1,65 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"slices"
+
+	"github.com/gabblehq/chat"
+)
+
+// Bare is a connection as the writer has it, to measure against.
+type Bare struct {
+	c    *conn
+	path string
+}
+
+// NewBare opens a file with the schema in place.
+func NewBare(path string, o Options) (*Bare, error) {
+	opts, err := settle(o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := connect(path, opts.pragmas()...)
+	if err != nil {
+		return nil, err
+	}
+	return &Bare{c, path}, prepareFile(c, path, false)
+}
+
+// Exec runs a statement, prepared once.
+func (b *Bare) Exec(sql string, args ...driver.Value) error {
+	_, err := b.c.exec(sql, args...)
+	return err
+}
+
+// Close closes the connection.
+func (b *Bare) Close() error { return b.c.close() }
+
+// Number asks for one number.
+func (b *Bare) Number(sql string) (int64, error) { return b.c.number(sql) }
+
+// SweepEvery is how long the writer rests between sweeps.
+const SweepEvery = sweepEvery
+
+// Begin is an Append that says how far it is.
+func (s *Store) Begin(ctx context.Context, room string, changes ...chat.Change) (inQueue, isTaken func() bool, done <-chan error) {
+	r := &request{op: opAppend, room: room, changes: prepare(changes)}
+	answer := make(chan error, 1)
+	go func() { answer <- s.do(ctx, r) }()
+	inQueue = func() bool {
+		s.queue.mu.Lock()
+		defer s.queue.mu.Unlock()
+		return slices.Contains(s.queue.items, r)
+	}
+	return inQueue, func() bool { return r.state.Load() == taken }, answer
+}
+
+// NewEmpty opens a file without a schema.
+func NewEmpty(path string) (*Bare, error) {
+	c, err := connect(path)
+	return &Bare{c, path}, err
+}
+
+// Script runs SQL.
+func (b *Bare) Script(sql string) error { return b.c.script(sql) }

@@ -1,0 +1,125 @@
+package sqlite_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/storage/sqlite"
+)
+
+// smallDisk is a directory that holds 16 MB.
+func smallDisk(t *testing.T) string {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+		cannot(t, "cannot mount a disk of limited size: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, 0)) })
+	return dir
+}
+
+// fill takes what is left of the disk.
+func fill(t *testing.T, dir string) (free func()) {
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	require.NoError(t, err)
+	_, err = io.Copy(f, zeros{})
+	require.ErrorIs(t, err, unix.ENOSPC)
+	require.NoError(t, f.Close())
+	return func() { require.NoError(t, os.Remove(f.Name())) }
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+func TestDiskFull(t *testing.T) {
+	dir := smallDisk(t)
+	var logged lockedBuffer
+	s := open(t, filepath.Join(dir, "chat.db"), sqlite.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	const rooms = 4
+	for r := range rooms {
+		room(t, s, fmt.Sprint(r))
+	}
+	acked := make([]map[string]int64, rooms)
+	for r := range acked {
+		acked[r] = make(map[string]int64)
+	}
+	n := 0
+	// send lets all rooms send at once until each has been refused, or so many
+	// times.
+	send := func(times int) (refused int) {
+		n++
+		var senders sync.WaitGroup
+		var mu sync.Mutex
+		for r := range rooms {
+			senders.Go(func() {
+				for i := range times {
+					c := message(fmt.Sprint(n, "-", i), "")
+					c.Message.Content += " " + strings.Repeat("x", 3000)
+					res, err := s.Append(t.Context(), fmt.Sprint(r), chat.Position{}, []chat.Change{c})
+					if err == nil && res[0].Err == nil {
+						acked[r][c.Message.ID] = res[0].Message.Seq
+						continue
+					}
+					mu.Lock()
+					refused++
+					mu.Unlock()
+					if !errors.Is(err, chat.ErrUnavailable) {
+						t.Errorf("%v is not ErrUnavailable", err)
+					}
+					return
+				}
+			})
+		}
+		senders.Wait()
+		return refused
+	}
+	check := func() {
+		t.Helper()
+		for r := range rooms {
+			p, err := s.History(t.Context(), fmt.Sprint(r), chat.Query{Limit: 10_000})
+			require.NoError(t, err)
+			require.EqualValues(t, len(p.Messages), p.Head.Seq)
+			got := make(map[string]int64)
+			for _, m := range p.Messages {
+				got[m.ID] = m.Seq
+			}
+			require.Equal(t, acked[r], got, "all that is acknowledged, and nothing else")
+		}
+	}
+	require.Zero(t, send(10))
+	for round := range 3 {
+		free := fill(t, dir)
+		require.Equal(t, rooms, send(1000), "each is refused at last")
+		check()
+		require.Equal(t, rooms, send(1), "again")
+		check()
+		log := size(t, s.path+"-wal")
+		free()
+		require.Eventually(t, func() bool { return send(1) == 0 && size(t, s.path+"-wal") < log }, 2*time.Second, 25*time.Millisecond,
+			"there is space again: it is written to, and the log gives way to the database")
+		require.Zero(t, send(10))
+		check()
+		require.Equal(t, round+1, strings.Count(logged.String(), "nothing can be written"), "one line each time")
+		require.Equal(t, round+1, strings.Count(logged.String(), "writing again"))
+	}
+	s = harness{}.Reopen(t, s).(kept)
+	check()
+}
+
+func size(t *testing.T, path string) int64 {
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Size()
+}

@@ -1,0 +1,240 @@
+package sqlite
+
+import (
+	"database/sql/driver"
+	"log/slog"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// writer is the one goroutine that writes. It takes what has come together
+// while it wrote, whatever the rooms, and commits it in one transaction: at
+// light load nobody waits, under load many share the cost of a commit.
+type writer struct {
+	path  string
+	opts  settled
+	log   *slog.Logger
+	queue *queue
+
+	generation string // see begin
+
+	conn *conn // nil: to be opened
+	// suspect: a write did not reach the disk for certain. What the log of the
+	// database holds is carried over into the database, and that synced, before
+	// anything is built on it.
+	suspect  bool
+	full     bool      // the disk was, see squeeze
+	squeezed time.Time // when that was last tried
+	sick     bool      // writing fails, and that is logged
+
+	// rooms holds what the database holds of rooms lately written to. This
+	// process alone writes, so it cannot go stale; it goes with a transaction
+	// that fails.
+	rooms   map[string]*roomState
+	touched []*roomState // whose row is to be written in this transaction
+	inserts inserts
+	careful bool // look before each change, see transact
+	wrote   bool // this transaction has written to a room
+	now     time.Time
+
+	sweep sweep
+}
+
+// maxRooms bounds the rooms that the writer remembers.
+const maxRooms = 8192
+
+// run ends when the queue is closed and empty.
+func (w *writer) run() {
+	defer w.finish()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var batch []*request
+	for {
+		var over bool
+		if batch, over = w.queue.take(batch[:0]); over {
+			return
+		}
+		if len(batch) > 0 {
+			w.commit(batch)
+			clear(batch)
+			select {
+			case <-timer.C:
+				timer.Reset(w.maintain())
+			default:
+			}
+			continue
+		}
+		select {
+		case <-w.queue.wake:
+		case <-timer.C:
+			timer.Reset(w.maintain())
+		}
+	}
+}
+
+func (w *writer) close() {
+	if w.conn != nil {
+		_ = w.conn.close()
+		w.conn = nil
+	}
+}
+
+func (w *writer) finish() {
+	err := w.open()
+	if err == nil {
+		err = end(w.conn)
+	}
+	if err != nil {
+		w.log.Error("sqlite: closing", "path", w.path, "error", err)
+	}
+	w.close()
+}
+
+// commit writes the requests in one transaction and answers them.
+func (w *writer) commit(batch []*request) {
+	err := w.transact(func() error { return w.apply(batch) })
+	w.report(err)
+	for _, r := range batch {
+		if err != nil {
+			r.results, r.err = nil, err
+		}
+		close(r.done)
+	}
+}
+
+// transact runs f in a transaction, and returns an error for callers. It first
+// trusts that nothing is there twice and lets the unique indexes find out;
+// where they do, it starts again and looks before each change.
+func (w *writer) transact(f func() error) error {
+	w.careful = false
+	err := w.attempt(f)
+	if err != nil && !spoils(err) {
+		w.careful = true
+		err = w.attempt(f)
+	}
+	if e, ok := err.(*commitError); ok {
+		return unknown(e.error)
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// commitError is of a COMMIT that may have been done.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
+
+func (w *writer) attempt(f func() error) error {
+	if err := w.open(); err != nil {
+		return err
+	}
+	w.squeeze()
+	w.now, w.wrote = time.Now(), false
+	_, err := w.conn.exec("BEGIN IMMEDIATE")
+	if err == nil {
+		err = f()
+	}
+	if err == nil {
+		err = w.save()
+	}
+	if err == nil {
+		if _, err = w.conn.exec("COMMIT"); err == nil {
+			w.forget()
+			return nil
+		}
+		if primary(err) != sqlite3.SQLITE_FULL {
+			w.rollback(true)
+			w.suspect = true
+			return &commitError{err}
+		}
+	}
+	w.full = w.full || primary(err) == sqlite3.SQLITE_FULL
+	w.suspect = w.suspect || code(err) == sqlite3.SQLITE_IOERR_FSYNC
+	w.rollback(w.suspect || primary(err) == sqlite3.SQLITE_IOERR)
+	return err
+}
+
+// squeeze makes room on a disk that was full: what space there is again goes
+// to the database first, and the log, once it has been carried over, starts
+// anew. It is not tried too often, as it may cost much and be in vain.
+func (w *writer) squeeze() {
+	if !w.full || time.Since(w.squeezed) < squeezeEvery {
+		return
+	}
+	w.full = checkpoint(w.conn) != nil
+	w.squeezed = time.Now()
+}
+
+const squeezeEvery = 200 * time.Millisecond
+
+// rollback leaves nothing of a transaction, and nothing of the connection
+// either where that is in doubt.
+func (w *writer) rollback(reopen bool) {
+	w.rooms = make(map[string]*roomState)
+	w.touched = w.touched[:0]
+	w.inserts.clear()
+	_, err := w.conn.exec("ROLLBACK")
+	// SQLite has rolled back by itself after some failures, and says that
+	// there is nothing to roll back.
+	if reopen || err != nil && primary(err) != sqlite3.SQLITE_ERROR {
+		w.close()
+	}
+}
+
+// forget bounds what is remembered of rooms.
+func (w *writer) forget() {
+	for key := range w.rooms {
+		if len(w.rooms) <= maxRooms {
+			return
+		}
+		delete(w.rooms, key)
+	}
+}
+
+// open opens the connection if there is none.
+func (w *writer) open() error {
+	if w.conn != nil {
+		return nil
+	}
+	c, err := connect(w.path, w.opts.pragmas()...)
+	if err != nil {
+		return err
+	}
+	if w.suspect {
+		if err := checkpoint(c); err != nil {
+			_ = c.close()
+			return err
+		}
+		w.suspect = false
+	}
+	w.conn = c
+	return nil
+}
+
+// checkpoint carries the whole log over into the database file, synced.
+func checkpoint(c *conn) error {
+	busy := false
+	err := c.query(func(v []driver.Value) error {
+		busy = v[0] != int64(0)
+		return nil
+	}, "PRAGMA wal_checkpoint(TRUNCATE)")
+	if err == nil && busy {
+		err = errBusy
+	}
+	return err
+}
+
+// report logs a failure once, and that it is over.
+func (w *writer) report(err error) {
+	switch {
+	case err != nil && !w.sick:
+		w.sick = true
+		w.log.Error("sqlite: nothing can be written", "path", w.path, "error", err)
+	case err == nil && w.sick && w.wrote:
+		w.sick = false
+		w.log.Info("sqlite: writing again", "path", w.path)
+	}
+}
