@@ -28,6 +28,7 @@ type health struct {
 	up      context.Context // ends when the store is found not to answer
 	fall    context.CancelFunc
 	probing bool
+	stopped bool
 	asked   time.Time
 	wg      sync.WaitGroup
 }
@@ -94,12 +95,20 @@ func (h *health) watch() {
 func (h *health) doubt() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.probing || time.Since(h.asked) < probeEvery/2 || h.ctx.Err() != nil {
+	if h.stopped || h.probing || time.Since(h.asked) < probeEvery/2 || h.ctx.Err() != nil {
 		return
 	}
 	h.probing = true
 	h.wg.Add(1)
 	go h.run()
+}
+
+// wait returns when the last probe has ended, and lets none begin.
+func (h *health) wait() {
+	h.mu.Lock()
+	h.stopped = true
+	h.mu.Unlock()
+	h.wg.Wait()
 }
 
 // run probes until the store answers.

@@ -127,7 +127,7 @@ func TestOutage(t *testing.T) {
 func TestOutageCostsTheStoreLittle(t *testing.T) {
 	outage(t, func(t *testing.T, g *group, stores []*sick, fall, rise func()) {
 		var clients []*chattest.Client
-		for i := range 30 {
+		for i := range 9 {
 			c := g.srvs[i%3].Dial(fmt.Sprint("user", i))
 			c.Join(fmt.Sprint("room", i%7))
 			clients = append(clients, c)

@@ -76,10 +76,19 @@ func (s *Server) stop(ctx context.Context) (err error) {
 		s.cluster.leave()
 	}
 	s.cancel()
-	if s.cluster != nil {
-		s.cluster.wg.Wait()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if s.cluster != nil {
+			s.cluster.wg.Wait()
+		}
+		s.health.wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(s.opt.Limits.StoreTimeout):
+		err = errors.Join(err, errors.New("chat: shut down, but calls of the store have not returned"))
 	}
-	s.health.wg.Wait()
 	s.hub.Close()
 	s.timers.stop()
 	return err

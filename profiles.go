@@ -15,7 +15,8 @@ type profiles struct {
 	dir    *directory
 	lookup func(context.Context, []string) ([]User, error) // nil: nobody to ask
 
-	asked atomic.Int32 // lookups under way
+	asked     atomic.Int32 // lookups under way
+	slowUntil atomic.Int64 // Unix milliseconds
 
 	mu    sync.Mutex
 	cache map[string]cached
@@ -37,6 +38,10 @@ const (
 	// who can do without.
 	askTimeout = 2 * time.Second
 	asking     = 16
+	// askBriefly is how long a name is waited for by a whole room, and slowFor
+	// how long rooms do without after a host has not answered in time.
+	askBriefly = 100 * time.Millisecond
+	slowFor    = 10 * time.Second
 )
 
 func public(u *User) wire.User { return wire.User{ID: u.ID, Name: u.Name, Avatar: u.Avatar} }
@@ -44,18 +49,8 @@ func public(u *User) wire.User { return wire.User{ID: u.ID, Name: u.Name, Avatar
 // known returns the public description of a user as far as it can be had
 // without asking the host.
 func (p *profiles) known(id string) wire.User {
-	if u := p.dir.who(id); u != nil {
-		return public(u)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c, ok := p.cache[id]; ok {
-		return c.user
-	}
-	if u, ok := p.met[id]; ok {
-		return u
-	}
-	return wire.User{ID: id}
+	u, _ := p.recall(id, time.Now())
+	return u
 }
 
 // meet notes what users are called who are connected to other servers.
@@ -88,6 +83,19 @@ func (p *profiles) one(ctx context.Context, id string) wire.User {
 // many returns a func that describes any of the users. It may ask the host,
 // once; what cannot be found out in time is described by its id alone.
 func (p *profiles) many(ctx context.Context, ids []string) func(id string) wire.User {
+	return p.describe(ctx, ids, askTimeout)
+}
+
+// soon is many for those who others wait for: it waits a moment at most, and
+// not at all for a host that has not answered lately.
+func (p *profiles) soon(ctx context.Context, ids []string) func(id string) wire.User {
+	if time.Now().UnixMilli() < p.slowUntil.Load() {
+		return p.known
+	}
+	return p.describe(ctx, ids, askBriefly)
+}
+
+func (p *profiles) describe(ctx context.Context, ids []string, wait time.Duration) func(id string) wire.User {
 	found := make(map[string]wire.User, len(ids))
 	var missing []string
 	now := time.Now()
@@ -95,43 +103,44 @@ func (p *profiles) many(ctx context.Context, ids []string) func(id string) wire.
 		if _, ok := found[id]; ok || id == "" {
 			continue
 		}
-		found[id] = wire.User{ID: id}
-		if u := p.dir.who(id); u != nil {
-			found[id] = public(u)
-		} else if p.lookup != nil {
-			p.mu.Lock()
-			c, ok := p.cache[id]
-			p.mu.Unlock()
-			if ok && now.Before(c.until) {
-				found[id] = c.user
-			} else {
-				missing = append(missing, id)
-			}
+		u, sure := p.recall(id, now)
+		found[id] = u
+		if !sure && p.lookup != nil {
+			missing = append(missing, id)
 		}
 	}
 	if len(missing) > 0 {
-		p.ask(ctx, missing, found, now)
+		p.ask(ctx, missing, found, now, wait)
+	}
+	return func(id string) wire.User { return found[id] }
+}
+
+// recall returns what is known of a user without asking, and whether that is
+// to be relied on.
+func (p *profiles) recall(id string, now time.Time) (u wire.User, sure bool) {
+	if u := p.dir.who(id); u != nil {
+		return public(u), true
 	}
 	p.mu.Lock()
-	if len(p.met) > 0 {
-		for id, u := range found {
-			if m, ok := p.met[id]; ok && u.Name == "" && u.Avatar == "" {
-				found[id] = m
-			}
-		}
+	defer p.mu.Unlock()
+	if c, ok := p.cache[id]; ok && (c.user.Name != "" || c.user.Avatar != "") {
+		return c.user, now.Before(c.until)
+	} else if m, met := p.met[id]; met {
+		return m, true
+	} else if ok {
+		return c.user, now.Before(c.until)
 	}
-	p.mu.Unlock()
-	return func(id string) wire.User { return found[id] }
+	return wire.User{ID: id}, false
 }
 
 // ask has the host describe users, in a goroutine of its own: host code that
 // does not return must not keep the caller.
-func (p *profiles) ask(ctx context.Context, ids []string, found map[string]wire.User, now time.Time) {
+func (p *profiles) ask(ctx context.Context, ids []string, found map[string]wire.User, now time.Time, wait time.Duration) {
 	if p.asked.Add(1) > asking {
 		p.asked.Add(-1)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	type answer struct {
 		users []User
@@ -160,6 +169,7 @@ func (p *profiles) ask(ctx context.Context, ids []string, found map[string]wire.
 		}
 	case <-ctx.Done():
 		ttl = time.Second
+		p.slowUntil.Store(time.Now().Add(slowFor).UnixMilli())
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -163,10 +163,10 @@ func (s *Server) created(ctx context.Context, c *call, run func() error) (int, [
 
 func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
 	w := s.wireRoom(info, s.profiles.many(ctx, info.Peers))
-	if r := s.peek(w.ID); r != nil {
-		w.Online, _, _ = r.online("", 0)
-		r.release()
-	}
+	r := s.acquire(w.ID)
+	defer r.release()
+	_ = r.attend(ctx) // where that fails, it is who is here
+	w.Online, _, _ = r.online("", 0)
 	return wire.AppendRoomObject(nil, &w)
 }
 

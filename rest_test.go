@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -243,7 +244,7 @@ func TestReadyzTellsWhatIsWrong(t *testing.T) {
 		require.Contains(t, w.Body.String(), `"code":"unavailable"`)
 	}
 	store.Up()
-	require.Equal(t, 200, asked(t, srv, "GET", "/readyz", "").Code)
+	require.Eventually(t, func() bool { return asked(t, srv, "GET", "/readyz", "").Code == 200 }, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, srv.Close())
 	w = asked(t, srv, "GET", "/readyz", "")
 	require.Equal(t, 503, w.Code)
