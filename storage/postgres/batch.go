@@ -18,7 +18,7 @@ type batch struct {
 	conn   *pgx.Conn
 	id     identity
 	wait   bool // for locked rooms, instead of leaving them out
-	ids    bool // look whether the ids of new messages are taken
+	ids    bool // look whether the ids and nonces of new messages are taken
 	begun  bool // the transaction has begun already
 	rooms  []*state
 	byKey  map[string]*state
@@ -30,10 +30,10 @@ type batch struct {
 func (b *batch) lock(ctx context.Context, parts []part) (locked []part, err error) {
 	b.byKey = make(map[string]*state, len(parts))
 	keys := make([]string, len(parts))
-	var w wanted
+	w := wanted{newIDs: b.ids, nonces: b.ids || b.s.wary()}
 	for i, p := range parts {
 		keys[i] = p.line.key
-		w.collect(p, b.ids)
+		w.collect(p)
 	}
 	var q pgx.Batch
 	if !b.begun {
@@ -112,13 +112,15 @@ func (b *batch) absent(ctx context.Context, parts []part, keys []string) (locked
 
 // wanted is what changes are about.
 type wanted struct {
+	newIDs, nonces bool // also of messages that are to be added
+
 	idKeys, ids []string
 	hashKeys    []string
 	hashes      [][]byte
 	rooms       []string // to be made
 }
 
-func (w *wanted) collect(p part, ids bool) {
+func (w *wanted) collect(p part) {
 	key := p.line.key
 	for _, j := range p.jobs {
 		for i := range j.changes {
@@ -134,7 +136,7 @@ func (w *wanted) collect(p part, ids bool) {
 			case chat.ChangeEdit, chat.ChangeDelete:
 				w.idKeys, w.ids = append(w.idKeys, key), append(w.ids, c.Message.ID)
 			case chat.ChangeCreate:
-				if ids {
+				if w.newIDs {
 					w.idKeys, w.ids = append(w.idKeys, key), append(w.ids, c.Message.ID)
 				}
 				if hash := nonceHash(c.Message.User, c.Message.Nonce); hash != nil {
@@ -165,7 +167,9 @@ func (w *wanted) queue(q *pgx.Batch, b *batch) {
 		q.Queue(b.s.q(sqlByID), w.idKeys, w.ids).Query(b.readMessages)
 	}
 	if len(w.hashes) > 0 {
-		q.Queue(b.s.q(sqlByHash), w.hashKeys, w.hashes).Query(b.readMessages)
+		if w.nonces {
+			q.Queue(b.s.q(sqlByHash), w.hashKeys, w.hashes).Query(b.readMessages)
+		}
 		q.Queue(b.s.q(sqlTrimmed), w.hashKeys, w.hashes).Query(b.readTrimmed)
 	}
 }

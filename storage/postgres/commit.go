@@ -21,6 +21,7 @@ func (b *batch) commit(ctx context.Context, extra func(*pgx.Batch)) (written boo
 	if extra != nil {
 		extra(&q)
 	}
+	q.Queue(sqlPatient)
 	last := q.Len()
 	q.Queue("commit")
 	results := b.conn.SendBatch(ctx, &q)
@@ -34,7 +35,7 @@ func (b *batch) commit(ctx context.Context, extra func(*pgx.Batch)) (written boo
 	if err == nil {
 		return true, nil // whatever happens to the connection afterwards
 	}
-	refused := sqlState(err) != "" && before < last
+	refused := sqlState(err) != "" && (before < last || sqlState(err) == lockNotAvailable)
 	if before == last && sqlState(err) == "" && !errors.Is(err, closing) {
 		err = errors.Join(err, closing)
 	}

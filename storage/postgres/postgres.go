@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -91,6 +92,8 @@ type Store struct {
 	wake   chan struct{} // for the mover: there may be something in the outbox
 
 	spoilt, anonymous sync.Once // what is logged once
+
+	duplicate atomic.Int64 // when a nonce last came again unexpectedly, see wary
 }
 
 var (

@@ -97,7 +97,12 @@ func (s *Store) Attend(ctx context.Context, node string, lease time.Duration, ch
 		} else {
 			q.Queue(s.q(sqlEndLease), node)
 		}
-		q.QueuedQueries[q.Len()-1].QueryRow(func(row pgx.Row) error { return row.Scan(nil, &lapsed) })
+		q.QueuedQueries[q.Len()-1].QueryRow(func(row pgx.Row) error {
+			before := lapsed // an attempt whose answer was lost may have found it so, and begun anew
+			err := row.Scan(nil, &lapsed)
+			lapsed = lapsed || before
+			return err
+		})
 		q.Queue(s.q(sqlForget), node)
 		s.queueAttendance(&q, node, a)
 		q.Queue(s.q(sqlBury))

@@ -23,6 +23,9 @@ const (
 			set_config('idle_in_transaction_session_timeout', $2, true), set_config('plan_cache_mode', 'force_generic_plan', true),
 			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
 			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
+	// Commits with a NOTIFY go one after the other. That queue is no locked room.
+	sqlPatient = `SELECT set_config('lock_timeout', '0', true)`
+
 	sqlIdentity = `SELECT system_identifier::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()`
 
 	sqlLock     = `SELECT ` + roomColumns + ` FROM ~.rooms r WHERE r.key = ANY($1::text[]) ORDER BY r.key FOR NO KEY UPDATE`

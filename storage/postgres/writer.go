@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -84,6 +85,9 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 		answer(parts, locked, nil)
 	case written:
 		answer(parts, locked, unknown(err))
+	case sqlState(err) == uniqueViolation && !ids:
+		s.duplicate.Store(time.Now().UnixNano())
+		return s.writeParts(parts, wait, true)
 	case ofData(err):
 		return s.writeApart(parts, wait, ids)
 	case sqlState(err) == lockNotAvailable:
@@ -94,6 +98,17 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 		locked = nil
 	}
 	return locked
+}
+
+// alert is for how long nonces are looked up after one has come again.
+const alert = 10 * time.Second
+
+// wary reports whether nonces are to be looked up before anything is written.
+// Most of the time none comes again, and the index, which has to be asked
+// anyway, says so where one does: then the transaction is done over. But for a
+// while afterwards, that one retry may be one of many.
+func (s *Store) wary() bool {
+	return time.Since(time.Unix(0, s.duplicate.Load())) < alert
 }
 
 // final is an error after which nothing is tried again.

@@ -32,7 +32,7 @@
 //
 // Nonces are known for Options.NonceTTL at least, also those of messages that
 // are trimmed or deleted. Retention is off by default: everything is in memory,
-// about 500 bytes beside the content of a message. Bound it by
+// several hundred bytes beside the content of a message. Bound it by
 // Options.MaxMessages and MaxAge.
 //
 // # Errors

@@ -176,6 +176,9 @@ func (l *lane) send(batch []*pending) {
 	err := l.pipeline(ctx, batch)
 	var again []*pending
 	for _, p := range batch {
+		if l.s.cluster != nil && elsewhere(p.cmd.Err()) {
+			l.s.cluster.ReloadState(ctx) // so that the next try finds it
+		}
 		if noScript(p.cmd.Err()) {
 			p.cmd = p.cmd.whole(ctx)
 			again = append(again, p)

@@ -23,8 +23,11 @@ func (s *Store) snapshot(ctx context.Context, room, kind string, arg any, limit 
 	return snapshotReply(cmd)
 }
 
+// atMost bounds a limit to what the scripts can count with.
+func atMost(limit int) int { return min(max(limit, 0), 1<<30) }
+
 func (s *Store) snapshotCommand(ctx context.Context, room, kind string, arg any, limit int) *command {
-	return s.scripts.read.command(ctx, s.keys.room(room)[:4], kind, s.cutoff(), arg, limit)
+	return s.scripts.read.command(ctx, s.keys.room(room)[:4], kind, s.cutoff(), arg, atMost(limit))
 }
 
 func snapshotReply(cmd *command) ([]any, error) {
@@ -64,7 +67,7 @@ func (s *Store) Head(ctx context.Context, room string) (chat.Position, error) {
 // Changes implements [chat.Store].
 func (s *Store) Changes(ctx context.Context, room string, after int64, limit int) (chat.Page, error) {
 	after = min(max(after, 0), beyond)
-	reply, err := s.snapshot(ctx, room, "changes", after, max(limit, 0))
+	reply, err := s.snapshot(ctx, room, "changes", after, limit)
 	if err != nil {
 		return chat.Page{}, err
 	}
@@ -90,7 +93,7 @@ func (s *Store) Changes(ctx context.Context, room string, after int64, limit int
 
 // History implements [chat.Store].
 func (s *Store) History(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
-	kind, arg := "before", any(max(q.Before, 0))
+	kind, arg := "before", any(min(max(q.Before, 0), beyond))
 	switch {
 	case q.Limit <= 0:
 		kind = "head"
@@ -102,8 +105,6 @@ func (s *Store) History(ctx context.Context, room string, q chat.Query) (chat.Pa
 		kind, arg = "after", min(q.After, beyond)
 	case q.Around > 0:
 		kind, arg = "around", min(q.Around, beyond)
-	default:
-		arg = min(max(q.Before, 0), beyond)
 	}
 	reply, err := s.snapshot(ctx, room, kind, arg, q.Limit)
 	if err != nil {

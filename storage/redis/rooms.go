@@ -25,8 +25,8 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 	if err != nil {
 		return nil, false, err
 	}
-	if len(keys) > max(limit, 0) {
-		keys, more = keys[:max(limit, 0)], true
+	if limit = atMost(limit); len(keys) > limit {
+		keys, more = keys[:limit], true
 	}
 	cmds := make([]*command, len(keys))
 	for i, key := range keys {
@@ -64,7 +64,7 @@ func (s *Store) listKeys(ctx context.Context, prefix, after string, limit int) (
 	}
 	cmds := make([]*command, buckets)
 	for b := range cmds {
-		cmds[b] = s.scripts.rooms.command(ctx, []string{s.keys.directory(b)}, "list", from, max(limit, 0)+1)
+		cmds[b] = s.scripts.rooms.command(ctx, []string{s.keys.directory(b)}, "list", from, atMost(limit)+1)
 	}
 	if err := s.read(ctx, cmds...); err != nil {
 		return nil, err

@@ -1,0 +1,60 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/pgtest"
+	"github.com/gabblehq/chat/storage/postgres"
+)
+
+// What is too old goes, from the beginning of each room on, and its nonces
+// stay.
+func TestMaxAge(t *testing.T) {
+	url := pgtest.Start(t).CreateDB(t)
+	s := openWith(t, url, postgres.Options{MaxAge: time.Hour})
+	for _, key := range []string{"a", "b", "young"} {
+		makeRoom(t, s, key)
+	}
+	var first []chat.Change
+	for _, key := range []string{"a", "b"} {
+		var changes []chat.Change
+		for i := range 5 {
+			c := creation(fmt.Sprint(i), "x")
+			c.At = time.Now().Add(-time.Duration(5-i) * 25 * time.Minute) // 125, 100, 75, 50 and 25 minutes ago
+			changes = append(changes, c)
+		}
+		first = changes
+		_, err := s.Append(t.Context(), key, chat.Position{}, changes)
+		require.NoError(t, err)
+	}
+	require.NoError(t, send(t.Context(), s, "young", creation("", "x")))
+	require.NoError(t, s.Tidy(t.Context()))
+	for _, key := range []string{"a", "b"} {
+		p, err := s.History(t.Context(), key, chat.Query{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, p.Messages, 2, key)
+		require.EqualValues(t, 4, p.Messages[0].Seq)
+		require.EqualValues(t, 4, p.Floor, "the third message came at rev 4")
+		require.False(t, p.More)
+	}
+	require.Equal(t, []string{"x"}, contents(t, s, "young"))
+	results, err := s.Append(t.Context(), "b", chat.Position{}, first)
+	require.NoError(t, err)
+	for i, res := range results {
+		require.True(t, res.Duplicate)
+		require.EqualValues(t, i+1, res.Message.Seq)
+	}
+
+	execute(t, url, `UPDATE gabble.hints SET told_at = now() - interval '2 minutes'`)
+	execute(t, url, `UPDATE gabble.trimmed SET trimmed_at = now() - interval '2 days' WHERE seq = 1`)
+	require.NoError(t, s.Tidy(t.Context()))
+	var hints, trimmed int
+	require.NoError(t, newPool(t, url).QueryRow(t.Context(),
+		`SELECT (SELECT count(*) FROM gabble.hints), (SELECT count(*) FROM gabble.trimmed)`).Scan(&hints, &trimmed))
+	require.Equal(t, []int{0, 4}, []int{hints, trimmed})
+}
