@@ -13,6 +13,7 @@ import (
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/internal/pgtest"
 	"github.com/gabblehq/chat/storage/postgres"
+	"github.com/gabblehq/chat/storage/storagetest"
 )
 
 // The rows of both benchmarks: batches of this many, in as many rooms.
@@ -70,6 +71,18 @@ func (r *bareRows) add(i int) {
 	r.id, r.user, r.kind = append(r.id, id), append(r.user, "alice"), append(r.kind, "regular")
 	r.content, r.none = append(r.content, "a message of the usual length, forty-two."), append(r.none, "")
 	r.json, r.hash = append(r.json, nil), append(r.hash, hash[:])
+}
+
+// BenchmarkServer is how many messages a second go through a server.
+//
+//	go test -run xxx -bench 'Server|Bare' -benchtime 100000x -count 5 ./storage/postgres
+func BenchmarkServer(b *testing.B) {
+	storagetest.BenchServer(b, openWith(b, pgtest.Start(b).CreateDB(b), postgres.Options{}))
+}
+
+// BenchmarkLatency is what a server adds to the time that one message takes.
+func BenchmarkLatency(b *testing.B) {
+	storagetest.BenchLatency(b, openWith(b, pgtest.Start(b).CreateDB(b), postgres.Options{}))
 }
 
 // BenchmarkAppend is the same through the store, one message per call.

@@ -1,6 +1,12 @@
 package redis
 
-import "github.com/gabblehq/chat"
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/gabblehq/chat"
+)
 
 // Keys is how many keys the limiter remembers.
 func (l *Limiter) Keys() int {
@@ -27,3 +33,30 @@ var (
 
 // Dial makes the client of a URL.
 var Dial = dial
+
+// AppendCommand is what the store sends to add a message, the key of its nonce
+// replaced. The script is loaded.
+func AppendCommand(s *Store, room string, m chat.Message, nonce string) []string {
+	changes := []chat.Change{{Kind: chat.ChangeCreate, Message: m}}
+	a := &appending{s: s, room: room, changes: changes}
+	p := newPlan(assumption(changes), chat.Position{}, changes)
+	ids, _ := a.asks(p.fresh)
+	argv := a.argv("a", p, ids, []nonceKey{keyOf(m.User, m.Nonce)})
+	var out []string
+	for _, arg := range s.scripts.append.command(context.Background(), s.keys.room(room), argv...).Args() {
+		text := fmt.Sprint(arg)
+		if b, ok := arg.([]byte); ok {
+			text = string(b)
+		}
+		if text == string(keyOf(m.User, m.Nonce)) {
+			text = nonce
+		}
+		out = append(out, strings.Map(func(r rune) rune {
+			if r < ' ' || r > '~' { // cannot stand on a command line, and the script does not look
+				return 'x'
+			}
+			return r
+		}, text))
+	}
+	return out
+}

@@ -37,6 +37,19 @@ func BenchmarkAgainstBare(b *testing.B) {
 	}
 }
 
+// BenchmarkServer is how many messages a second go through a server; put it
+// beside AgainstBare.
+func BenchmarkServer(b *testing.B) {
+	for _, sync := range []sqlite.Synchronous{sqlite.Full, sqlite.Normal} {
+		b.Run(string(sync), func(b *testing.B) { storagetest.BenchServer(b, open(b, file(b), sqlite.Options{Synchronous: sync})) })
+	}
+}
+
+// BenchmarkLatency is what a server adds to the time that one message takes.
+func BenchmarkLatency(b *testing.B) {
+	storagetest.BenchLatency(b, open(b, file(b), sqlite.Options{}))
+}
+
 func benchContent(i int) (id, content string) {
 	return fmt.Sprintf("%026d", i), "a message of the usual length, forty-two."
 }
