@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,10 @@ type outSignal struct {
 const (
 	// headsAtOnce is how many rooms are compared in one call.
 	headsAtOnce = 256
+	// presenceAtOnce is of how many it is read who is there, and breather how
+	// long the store is left to others in between.
+	presenceAtOnce = 32
+	breather       = 2 * time.Millisecond
 	// maxHints is how many hints a room keeps that it has not heeded: beyond
 	// that, reading the store is the shorter way.
 	maxHints = 64
@@ -254,11 +259,13 @@ func (c *cluster) compareLoop() {
 		if covers(c.srv.key(controlRoom)) {
 			poke(c.control)
 		}
-		if err := c.compareRooms(covers); err != nil && !c.srv.health.down() && ctx.Err() == nil {
-			c.srv.log.Warn("chat: rooms not compared with the store", "error", err)
+		if err := c.compareRooms(covers); err != nil && ctx.Err() == nil {
+			if !c.srv.health.down() { // which has been said
+				c.srv.log.Warn("chat: rooms not compared with the store", "error", err)
+			}
 			pause(ctx, doubtFor)
 			c.again(all, missed)
-		} // else all of them are compared when the store answers again
+		}
 	}
 }
 
@@ -272,38 +279,40 @@ func (c *cluster) again(all bool, missed []func(room string) bool) {
 	}
 }
 
+// compareRooms compares logs first, and then who is there.
 func (c *cluster) compareRooms(covers func(key string) bool) error {
-	var batch []*liveRoom
+	var rooms []*liveRoom
 	defer func() {
-		for _, r := range batch {
+		for _, r := range rooms {
 			r.release()
 		}
 	}()
-	flush := func() error {
-		err := c.compareBatch(batch)
-		for _, r := range batch {
-			r.release()
-		}
-		batch = batch[:0]
-		return err
-	}
 	for r := range c.srv.rooms.each {
-		if !covers(r.key()) {
+		switch {
+		case !covers(r.key()):
 			r.release()
-			continue
-		}
-		if r.Topic.Len() == 0 {
+		case r.Topic.Len() == 0:
 			r.outdate()
 			r.release()
-			continue
-		}
-		if batch = append(batch, r); len(batch) == headsAtOnce {
-			if err := flush(); err != nil {
-				return err
-			}
+		default:
+			rooms = append(rooms, r)
 		}
 	}
-	return flush()
+	for batch := range slices.Chunk(rooms, headsAtOnce) {
+		if err := c.compareBatch(batch); err != nil {
+			return err
+		}
+	}
+	if c.attendance == nil {
+		return nil
+	}
+	for batch := range slices.Chunk(rooms, presenceAtOnce) {
+		if err := c.attendance.read(c.srv.ctx, batch); err != nil {
+			return err
+		}
+		pause(c.srv.ctx, breather) // others have use for the store, too
+	}
+	return nil
 }
 
 // outdate has whoever comes to the room find out how things are.
@@ -317,11 +326,8 @@ func (r *liveRoom) outdate() {
 }
 
 // compareBatch has those rooms catch up whose log does not end where their
-// topic does, and brings the lists of who is there up to date.
+// topic does.
 func (c *cluster) compareBatch(rooms []*liveRoom) error {
-	if len(rooms) == 0 {
-		return nil
-	}
 	type end struct {
 		epoch string
 		rev   int64
@@ -341,10 +347,7 @@ func (c *cluster) compareBatch(rooms []*liveRoom) error {
 		r.mu.Unlock()
 		r.nudge()
 	}
-	if c.attendance == nil {
-		return nil
-	}
-	return c.attendance.read(c.srv.ctx, rooms)
+	return nil
 }
 
 // heads reads where the logs of rooms end.

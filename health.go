@@ -21,8 +21,8 @@ type health struct {
 	healed func()          // the store answers again
 
 	calls    atomic.Int64 // under way
-	returned atomic.Int64
-	watching atomic.Bool // somebody looks whether any return
+	answered atomic.Int64 // how many the store has had an answer to
+	watching atomic.Bool  // somebody looks whether any return
 
 	mu      sync.Mutex
 	up      context.Context // ends when the store is found not to answer
@@ -68,8 +68,10 @@ func (h *health) begin() {
 	h.watch()
 }
 
-func (h *health) end() {
-	h.returned.Add(1)
+func (h *health) end(err error) {
+	if !outage(err) {
+		h.answered.Add(1)
+	}
 	h.calls.Add(-1)
 }
 
@@ -78,13 +80,13 @@ func (h *health) watch() {
 	if !h.watching.CompareAndSwap(false, true) {
 		return
 	}
-	seen := h.returned.Load()
+	seen := h.answered.Load()
 	time.AfterFunc(watchEvery, func() {
 		h.watching.Store(false)
 		if h.calls.Load() == 0 || h.ctx.Err() != nil {
 			return
 		}
-		if h.returned.Load() == seen {
+		if h.answered.Load() == seen {
 			h.doubt()
 		}
 		h.watch()
@@ -115,11 +117,13 @@ func (h *health) wait() {
 func (h *health) run() {
 	defer h.wg.Done()
 	for {
+		seen := h.answered.Load()
 		err, returned := h.ask()
 		if h.ctx.Err() != nil {
 			return
 		}
-		if err == nil {
+		// A store that answers others is only slow, or this machine is.
+		if err == nil || h.answered.Load() != seen {
 			h.rise()
 			return
 		}
@@ -207,8 +211,8 @@ func (s *Server) callStore(ctx context.Context, f func(context.Context) error) e
 	}
 	defer cancel()
 	s.health.begin()
-	defer s.health.end()
 	err := guard(func() error { return f(ctx) })
+	s.health.end(err)
 	if err == nil {
 		return nil
 	}

@@ -98,12 +98,9 @@ func New(o *Options) (*Server, error) {
 	return s, nil
 }
 
-// healed is called when the store answers again after it has not.
+// healed is called when the store answers again after it has not. What others
+// did meanwhile their hints tell, or Watch that it has missed some.
 func (s *Server) healed() {
-	if s.cluster != nil {
-		s.cluster.Missed(nil)
-		return
-	}
 	for r := range s.rooms.each {
 		r.reopen()
 		r.nudge()

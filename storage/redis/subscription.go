@@ -31,7 +31,7 @@ type watch struct {
 type bucket struct {
 	last    int64 // number of the last one, or that up to which they are given up
 	heard   bool  // one has come since the last poll
-	strikes int   // polls at which it was ahead, and silent
+	strikes int   // polls at which it was ahead, and nothing came from its master
 }
 
 // close ends the subscriptions and waits until l is not called any more.
