@@ -74,3 +74,18 @@ func TestFailoverWithWaitLosesNothing(t *testing.T) {
 	c.abandon.Store(true)
 	c.settle()
 }
+
+// Row 6, with Sentinel: nodes follow to the new primary by themselves.
+func TestSentinelFailsOver(t *testing.T) {
+	primary := redistest.Start(t)
+	redistest.Replica(t, primary)
+	sentinel := redistest.Sentinel(t, primary)
+	c := begin(t, "redis-sentinel://"+sentinel.Addr+"?master_name="+redistest.Master, 2)
+	c.lossy.Store(true) // what the replica has not had is lost, and that is said
+	c.flows()
+	primary.Kill()
+	back := c.flows()
+	c.forgetAcks()
+	c.settle()
+	report(t, "first acknowledgement after the primary's end", []time.Duration{back})
+}

@@ -34,6 +34,7 @@ type Server struct {
 	bin    string
 	dir    string
 	config []string
+	args   []string // after the configuration file
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
 }
@@ -42,7 +43,12 @@ type Server struct {
 // as in redis.conf, "appendonly yes" say; without any, nothing is persisted.
 func Start(t testing.TB, config ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, bin: binary(t), dir: t.TempDir(), config: config}
+	return start(t, &Server{config: config})
+}
+
+func start(t testing.TB, s *Server) *Server {
+	t.Helper()
+	s.t, s.bin, s.dir = t, binary(t), t.TempDir()
 	t.Cleanup(s.Stop)
 	for try := range 5 {
 		port := freePort(t)
@@ -76,6 +82,28 @@ func portOf(addr string) string {
 	return port
 }
 
+// Master is the name by which a Sentinel knows the primary.
+const Master = "chat"
+
+// Sentinel runs a Sentinel that watches over the primary and its replicas, and
+// promotes one within seconds of the primary's end.
+func Sentinel(t testing.TB, of *Server) *Server {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(of.Addr)
+	s := start(t, &Server{args: []string{"--sentinel"}, config: []string{
+		"sentinel monitor " + Master + " " + host + " " + port + " 1",
+		"sentinel down-after-milliseconds " + Master + " 500",
+		"sentinel failover-timeout " + Master + " 5000",
+	}})
+	c := s.Client()
+	defer func() { _ = c.Close() }()
+	s.await("replica known", func(ctx context.Context) bool {
+		list, err := c.Do(ctx, "SENTINEL", "REPLICAS", Master).Slice()
+		return err == nil && len(list) > 0
+	})
+	return s
+}
+
 func binary(t testing.TB) string {
 	t.Helper()
 	bin, err := exec.LookPath("redis-server")
@@ -101,8 +129,10 @@ func freePort(t testing.TB) int {
 
 // launch starts the process on Addr and waits until it answers.
 func (s *Server) launch() error {
-	conf := "bind 127.0.0.1\nport " + portOf(s.Addr) + "\ndir " + s.dir + "\nsave \"\"\nappendonly no\n" +
-		"daemonize no\nrepl-diskless-sync-delay 0\nlogfile " + filepath.Join(s.dir, "redis.log") + "\nenable-debug-command local\n"
+	conf := "bind 127.0.0.1\nport " + portOf(s.Addr) + "\ndir " + s.dir + "\ndaemonize no\nlogfile " + filepath.Join(s.dir, "redis.log") + "\n"
+	if s.args == nil {
+		conf += "save \"\"\nappendonly no\nrepl-diskless-sync-delay 0\nenable-debug-command local\n"
+	}
 	for _, line := range s.config {
 		conf += line + "\n"
 	}
@@ -110,7 +140,7 @@ func (s *Server) launch() error {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return err
 	}
-	s.cmd, s.exited = exec.Command(s.bin, file), make(chan struct{})
+	s.cmd, s.exited = exec.Command(s.bin, append([]string{file}, s.args...)...), make(chan struct{})
 	if err := s.cmd.Start(); err != nil {
 		s.cmd = nil
 		return err
