@@ -188,3 +188,25 @@ func (r *liveRoom) forget() {
 	r.info, r.known = nil, Position{}
 	r.mu.Unlock()
 }
+
+// each calls yield with every live room, which the callee releases.
+func (t *roomTable) each(yield func(*liveRoom) bool) {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		list := make([]*liveRoom, 0, len(sh.rooms))
+		for _, r := range sh.rooms {
+			r.refs++
+			list = append(list, r)
+		}
+		sh.mu.Unlock()
+		for j, r := range list {
+			if !yield(r) {
+				for _, rest := range list[j+1:] {
+					rest.release()
+				}
+				return
+			}
+		}
+	}
+}

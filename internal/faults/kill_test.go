@@ -3,6 +3,7 @@ package faults
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,19 @@ import (
 func TestNodeKilled(t *testing.T) {
 	redis := redistest.Start(t)
 	c := begin(t, redis.URL(), 3)
+	for i := range rounds() {
+		c.flows()
+		sleepUpTo(300 * time.Millisecond)
+		c.nodes[i%len(c.nodes)].restart()
+	}
+	c.flows()
+	c.settle()
+}
+
+// The same over a Redis Cluster of three masters.
+func TestNodeOfRedisClusterKilled(t *testing.T) {
+	masters := redistest.Cluster(t)
+	c := begin(t, "redis-cluster://"+strings.Join(masters.Addrs(), ","), 3)
 	for i := range rounds() {
 		c.flows()
 		sleepUpTo(300 * time.Millisecond)

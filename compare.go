@@ -1,0 +1,137 @@
+package chat
+
+import (
+	"context"
+	"slices"
+)
+
+// compareLoop compares rooms that may have missed something with the store.
+func (c *cluster) compareLoop() {
+	ctx := c.srv.ctx
+	for {
+		select {
+		case <-c.compare:
+		case <-ctx.Done():
+			return
+		}
+		c.mu.Lock()
+		all, missed := c.all, c.missed
+		c.all, c.missed = false, nil
+		c.mu.Unlock()
+		covers := func(key string) bool {
+			for _, f := range missed {
+				if f(key) {
+					return true
+				}
+			}
+			return all
+		}
+		if covers(c.srv.key(controlRoom)) {
+			poke(c.control)
+		}
+		if err := c.compareRooms(covers); err != nil && ctx.Err() == nil {
+			if !c.srv.health.down() { // which has been said
+				c.srv.log.Warn("chat: rooms not compared with the store", "error", err)
+			}
+			pause(ctx, doubtFor)
+			c.again(all, missed)
+		}
+	}
+}
+
+// again has the rooms of a comparison that has failed compared once more.
+func (c *cluster) again(all bool, missed []func(room string) bool) {
+	if all {
+		c.Missed(nil)
+	}
+	for _, covers := range missed {
+		c.Missed(covers)
+	}
+}
+
+// compareRooms compares logs first, and then who is there.
+func (c *cluster) compareRooms(covers func(key string) bool) error {
+	var rooms []*liveRoom
+	defer func() {
+		for _, r := range rooms {
+			r.release()
+		}
+	}()
+	for r := range c.srv.rooms.each {
+		switch {
+		case !covers(r.key()):
+			r.release()
+		case r.Topic.Len() == 0:
+			r.outdate()
+			r.release()
+		default:
+			rooms = append(rooms, r)
+		}
+	}
+	for batch := range slices.Chunk(rooms, headsAtOnce) {
+		if err := c.compareBatch(batch); err != nil {
+			return err
+		}
+	}
+	if c.attendance == nil {
+		return nil
+	}
+	for batch := range slices.Chunk(rooms, presenceAtOnce) {
+		if err := c.attendance.read(c.srv.ctx, batch); err != nil {
+			return err
+		}
+		pause(c.srv.ctx, breather) // others have use for the store, too
+	}
+	return nil
+}
+
+// outdate has whoever comes to the room find out how things are.
+func (r *liveRoom) outdate() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsure, r.putOff = true, false
+	if r.others != nil {
+		r.others.known = false
+	}
+}
+
+// compareBatch has those rooms catch up whose log does not end where their
+// topic does.
+func (c *cluster) compareBatch(rooms []*liveRoom) error {
+	type end struct {
+		epoch string
+		rev   int64
+	}
+	seen := make([]end, len(rooms)) // before the store is asked: it may only be ahead
+	for i, r := range rooms {
+		seen[i].epoch, seen[i].rev = r.Topic.Head()
+	}
+	heads, err := c.heads(c.srv.ctx, rooms)
+	if err != nil {
+		return err
+	}
+	for i, r := range rooms {
+		same := heads[i].Epoch == seen[i].epoch && heads[i].Rev == seen[i].rev
+		r.mu.Lock()
+		r.unsure, r.putOff = r.unsure || !same, false
+		r.mu.Unlock()
+		r.nudge()
+	}
+	return nil
+}
+
+// heads reads where the logs of rooms end.
+func (c *cluster) heads(ctx context.Context, rooms []*liveRoom) (heads []Position, err error) {
+	keys := make([]string, len(rooms))
+	for i, r := range rooms {
+		keys[i] = r.key()
+	}
+	err = c.srv.callStore(ctx, func(ctx context.Context) error {
+		heads, err = c.watcher.Heads(ctx, keys)
+		if err == nil && len(heads) != len(keys) {
+			err = Errorf(CodeInternal, "the store answered %d rooms with %d heads", len(keys), len(heads))
+		}
+		return err
+	})
+	return heads, err
+}

@@ -1,0 +1,77 @@
+package chat
+
+import (
+	"context"
+)
+
+// hear takes a hint and has a committer heed it, unless it says what is known.
+func (r *liveRoom) hear(h Hint) {
+	epoch, head := r.Topic.Head()
+	if h.Head.Epoch == epoch && h.Head.Rev >= 0 && h.Head.Rev <= head {
+		return // our own doing, mostly
+	}
+	r.mu.Lock()
+	switch {
+	case r.Topic.Len() == 0 || len(r.far().hints) == maxHints:
+		r.unsure, r.putOff, r.far().hints = true, false, nil
+	default:
+		r.others.hints = append(r.others.hints, h)
+	}
+	r.mu.Unlock()
+	if r.Topic.Len() > 0 {
+		r.nudge()
+	}
+}
+
+// heed gives the topic what hints have brought, and notes a doubt where they
+// have not brought enough. The caller is the room's committer.
+func (r *liveRoom) heed() {
+	r.mu.Lock()
+	var hints []Hint
+	if r.others != nil {
+		hints, r.others.hints = r.others.hints, nil
+	}
+	r.mu.Unlock()
+	for i := range hints {
+		epoch, head := r.Topic.Head()
+		h := &hints[i]
+		if h.Head.Epoch == epoch && h.Head.Rev >= 0 && h.Head.Rev <= head {
+			continue
+		}
+		if h.Head.Rev < 0 || h.Head.Epoch != epoch || h.Entries == nil || h.After > head || !r.take(h) {
+			r.doubt()
+			return // what follows comes with the page
+		}
+	}
+}
+
+// take makes frames of what a hint has brought. It reports false where the
+// store has to be asked.
+func (r *liveRoom) take(h *Hint) bool {
+	var entries []Entry
+	err := guard(func() (err error) {
+		entries, err = h.Entries()
+		return err
+	})
+	if err != nil {
+		return false
+	}
+	var info *RoomInfo
+	for i := range entries {
+		if entries[i].Room != nil {
+			info = entries[i].Room
+		}
+	}
+	r.learn(h.Head, info)
+	r.spoken(entries)
+	return r.Topic.Append(h.Head.Epoch, h.After, h.Head.Rev, false, r.stepFrames(r.srv.ctx, entries))
+}
+
+// head asks the store where the room's log ends.
+func (r *liveRoom) head() (at Position, err error) {
+	err = r.srv.callStore(r.srv.ctx, func(ctx context.Context) error {
+		at, err = r.srv.opt.Store.Head(ctx, r.key())
+		return err
+	})
+	return at, err
+}
