@@ -19,8 +19,10 @@ type state struct {
 
 	added   []*stored // messages in the order of their seq
 	changed []*stored
-	was     chat.Position // the head as it was read
+	was     chat.Position // the head before the transaction
+	row     chat.Position // the head that the transaction has written so far
 	resets  bool          // the settings have changed
+	only    bool          // there is one change, and none after it
 }
 
 // stored is a message in its newest state.
@@ -129,7 +131,9 @@ func (st *state) add(c *chat.Change, res *chat.Result) {
 	m.CreatedAt = stamp(c.At)
 	m.EditedAt, m.DeletedAt = time.Time{}, time.Time{}
 	st.added = append(st.added, m)
-	st.keep(m)
+	if !st.only {
+		st.keep(m)
+	}
 	res.Message = m.Message
 }
 

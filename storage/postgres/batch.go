@@ -13,11 +13,15 @@ import (
 // batch is one transaction: the changes of many rooms, written in two round
 // trips. The first locks the rooms and reads what the changes are about; the
 // second writes what has become of it.
+//
+// A batch in a hurry locks the rooms by moving their heads to where the changes
+// will most likely take them, which spares a second write of each row.
 type batch struct {
 	s      *Store
 	conn   *pgx.Conn
 	id     identity
 	wait   bool // for locked rooms, instead of leaving them out
+	hurry  bool // wait for them too, but for a moment only, and lock them by moving their heads
 	ids    bool // look whether the ids and nonces of new messages are taken
 	begun  bool // the transaction has begun already
 	rooms  []*state
@@ -40,11 +44,14 @@ func (b *batch) lock(ctx context.Context, parts []part) (locked []part, err erro
 		b.begin(&q)
 	}
 	made := w.make(&q, b)
-	lock := sqlLockFree
-	if b.wait {
-		lock = sqlLock
+	switch {
+	case b.hurry:
+		b.advance(&q, parts)
+	case b.wait:
+		q.Queue(b.s.q(sqlLock), keys).Query(b.readRooms)
+	default:
+		q.Queue(b.s.q(sqlLockFree), keys).Query(b.readRooms)
 	}
-	q.Queue(b.s.q(lock), keys).Query(b.readRooms)
 	w.queue(&q, b)
 	if err := b.conn.SendBatch(ctx, &q).Close(); err != nil {
 		return nil, err
@@ -60,8 +67,12 @@ func (b *batch) lock(ctx context.Context, parts []part) (locked []part, err erro
 // begin starts the transaction, within bounds that the server keeps itself,
 // should this process be cut off.
 func (b *batch) begin(q *pgx.Batch) {
+	limit := b.s.opt.LockTimeout
+	if b.hurry {
+		limit = min(limit, hurryLimit)
+	}
 	q.Queue("begin")
-	q.Queue(sqlBounds, ms(b.s.opt.LockTimeout), ms(b.s.opt.Timeout))
+	q.Queue(sqlBounds, ms(limit), ms(b.s.opt.Timeout))
 }
 
 func ms(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) }
@@ -73,7 +84,8 @@ func (b *batch) readRooms(rows pgx.Rows) error {
 			return err
 		}
 		st := &state{room: t.take(), exists: true, at: b.id}
-		st.was = chat.Position{Epoch: st.epoch, Rev: st.rev, Seq: st.seq}
+		st.was = st.head()
+		st.row = st.was
 		b.byKey[st.key] = st
 	}
 	return rows.Err()
@@ -83,7 +95,7 @@ func (b *batch) readRooms(rows pgx.Rows) error {
 // those that are locked.
 func (b *batch) absent(ctx context.Context, parts []part, keys []string) (locked []part, err error) {
 	there := make(map[string]bool)
-	if len(b.byKey) < len(parts) && !b.wait {
+	if len(b.byKey) < len(parts) && !b.wait && !b.hurry {
 		rows, err := b.conn.Query(ctx, b.s.q(sqlThere), keys)
 		if err != nil {
 			return nil, err
@@ -150,6 +162,9 @@ func (w *wanted) collect(p part) {
 // make inserts the rows of rooms that are to be made, before they are locked:
 // empty ones, for the transaction to fill. It returns which were not there.
 func (w *wanted) make(q *pgx.Batch, b *batch) map[string]bool {
+	if len(w.rooms) == 0 {
+		return nil
+	}
 	made := make(map[string]bool)
 	for _, key := range w.rooms {
 		q.Queue(b.s.q(sqlMakeRoom), key, newEpoch()).Query(func(rows pgx.Rows) error {

@@ -63,6 +63,26 @@ type messageRows struct {
 	hash                                          [][]byte
 }
 
+// grow makes space for so many plain messages.
+func (r *messageRows) grow(n int) {
+	r.room, r.seq, r.rev, r.created = make([]int64, 0, n), make([]int64, 0, n), make([]int64, 0, n), make([]time.Time, 0, n)
+	r.id, r.user, r.kind = make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	r.nonce, r.content, r.hash = make([]string, 0, n), make([]string, 0, n), make([][]byte, 0, n)
+}
+
+// plain reports whether the message is nothing but what most are: new, and
+// with no more to it than its content.
+func (m *stored) plain() bool {
+	return m.Rev == m.FirstRev && m.ReplyTo == "" && m.Thread == "" && len(m.Mentions) == 0 && len(m.Attachments) == 0 && len(m.Meta) == 0
+}
+
+func (r *messageRows) addPlain(room int64, m *stored) {
+	r.room, r.seq, r.rev = append(r.room, room), append(r.seq, m.Seq), append(r.rev, m.Rev)
+	r.created, r.hash = append(r.created, m.CreatedAt), append(r.hash, m.hash)
+	r.id, r.user, r.kind = append(r.id, m.ID), append(r.user, m.User), append(r.kind, string(m.Kind))
+	r.nonce, r.content = append(r.nonce, m.Nonce), append(r.content, m.Content)
+}
+
 func (r *messageRows) add(room int64, m *stored) {
 	r.room, r.seq = append(r.room, room), append(r.seq, m.Seq)
 	r.rev, r.firstRev = append(r.rev, m.Rev), append(r.firstRev, m.FirstRev)
@@ -76,6 +96,12 @@ func (r *messageRows) add(room int64, m *stored) {
 	r.hash = append(r.hash, m.hash)
 }
 
+func (r *messageRows) queuePlain(q *pgx.Batch, sql string) {
+	if len(r.room) > 0 {
+		q.Queue(sql, r.room, r.seq, r.rev, r.created, r.id, r.user, r.kind, r.nonce, r.content, r.hash)
+	}
+}
+
 func (r *messageRows) queue(q *pgx.Batch, sql string) {
 	if len(r.room) > 0 {
 		q.Queue(sql, r.room, r.seq, r.rev, r.firstRev, r.created, r.edited, r.deleted, r.id, r.user, r.kind, r.nonce,
@@ -84,15 +110,25 @@ func (r *messageRows) queue(q *pgx.Batch, sql string) {
 }
 
 func (b *batch) writeMessages(q *pgx.Batch) {
-	var added, changed messageRows
+	var plain, added, changed messageRows
+	n := 0
+	for _, st := range b.rooms {
+		n += len(st.added)
+	}
+	plain.grow(n)
 	for _, st := range b.rooms {
 		for _, m := range st.added {
-			added.add(st.id, m)
+			if m.plain() {
+				plain.addPlain(st.id, m)
+			} else {
+				added.add(st.id, m)
+			}
 		}
 		for _, m := range st.changed {
 			changed.add(st.id, m)
 		}
 	}
+	plain.queuePlain(q, b.s.q(sqlInsertPlain))
 	added.queue(q, b.s.q(sqlInsert))
 	changed.queue(q, b.s.q(sqlUpdate))
 }
@@ -101,11 +137,13 @@ func (b *batch) writeRooms(q *pgx.Batch) {
 	var ids, revs, seqs, full, bases []int64
 	var epochs []string
 	for _, st := range b.rooms {
+		if st.exists && st.head() != st.row {
+			ids, epochs = append(ids, st.id), append(epochs, st.epoch)
+			revs, seqs = append(revs, st.rev), append(seqs, st.seq)
+		}
 		if !st.moved() {
 			continue
 		}
-		ids, epochs = append(ids, st.id), append(epochs, st.epoch)
-		revs, seqs = append(revs, st.rev), append(seqs, st.seq)
 		if st.resets {
 			i := &st.info
 			q.Queue(b.s.q(sqlUpdateRooms), st.id, i.ID, string(i.Kind), i.Title, i.Topic, i.Avatar, i.Peers, string(i.Meta),

@@ -29,9 +29,11 @@
 // # How it works
 //
 // Changes of many rooms go into one transaction: while two are under way, the
-// next ones gather. Each takes two round trips. A room that another transaction
-// has locked is left out and tried again, by itself in the end, for as long as
-// Options.LockTimeout; then its changes, and no others, are unavailable. What
+// next ones gather. Each takes two round trips. It waits a moment, 25 ms at
+// most, for a room that another transaction has locked; then, and for some time
+// afterwards, locked rooms are left out and tried again, by themselves in the
+// end, for as long as Options.LockTimeout. After that their changes, and no
+// others, are unavailable. What
 // fails before its commit, and may succeed a moment later, is tried again. A
 // commit whose answer is lost is [chat.ErrUnknown].
 //

@@ -192,7 +192,7 @@ func TestLostHintIsFound(t *testing.T) {
 	for i := range 2 {
 		head.Rev++
 		missed, since := l.misses(), time.Now()
-		execute(t, url, `INSERT INTO gabble.hints (body) VALUES ($1)`, fmt.Sprintf(`h[["a",%q,%d,%d]]`, head.Epoch, head.Rev, head.Seq))
+		execute(t, url, `INSERT INTO gabble.hints (body) VALUES ($1)`, fmt.Sprintf("h%d %d %s a\n", head.Rev, head.Seq, head.Epoch))
 		soon(t, func() bool { return l.head("a") == head }, "the lost hint is told")
 		require.Less(t, time.Since(since), 2*time.Second, "hint %d", i)
 		require.Equal(t, missed, l.misses())
@@ -205,7 +205,7 @@ func TestAnotherTimelineIsAnotherLog(t *testing.T) {
 	url := srv.CreateDB(t)
 	s := openWith(t, url, postgres.Options{})
 	head := makeRoom(t, s, "a")
-	s.Close()
+	require.NoError(t, s.Close())
 	_, err := s.Head(t.Context(), "a")
 	require.ErrorIs(t, err, chat.ErrUnavailable, "closed")
 	srv.Promote(t)

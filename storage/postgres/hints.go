@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"encoding/json"
+	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -10,9 +12,9 @@ import (
 )
 
 // What is told by NOTIFY is a text: a number where it is kept in the table
-// hints too, a space, a letter that says what it is, and JSON.
+// hints too, a space, a letter that says what it is, and JSON or, of heads, lines.
 const (
-	hintHeads   = 'h' // an array of [key, epoch, rev, seq]
+	hintHeads   = 'h' // see packHeads
 	hintPresent = 'p' // an array of attendances
 	hintMissed  = 'm' // an array of keys of rooms in which somebody has come or gone
 	hintSignal  = 's' // a signal
@@ -28,19 +30,59 @@ type headHint struct {
 	head chat.Position
 }
 
-// MarshalJSON makes an array, which is shorter.
-func (h headHint) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]any{h.key, h.head.Epoch, h.head.Rev, h.head.Seq})
-}
+// maxHeads is how long a body of heads gets: beyond two kilobytes the server
+// would compress its row.
+const maxHeads = 1900
 
-// UnmarshalJSON is the other way round.
-func (h *headHint) UnmarshalJSON(b []byte) error {
-	return json.Unmarshal(b, &[...]any{&h.key, &h.head.Epoch, &h.head.Rev, &h.head.Seq})
-}
-
-// packHeads makes as few bodies as it takes.
+// packHeads makes bodies of lines, each of a rev, a seq, an epoch and a key:
+// there are many of them, and JSON takes its time. A key that is no part of a
+// line goes into a hintMissed.
 func packHeads(hints []headHint) []string {
-	return pack(hintHeads, hints, func(headHint) string { return "" })
+	var bodies []string
+	b := make([]byte, 0, maxHeads+256)
+	for i := range hints {
+		h := &hints[i]
+		if len(h.key) > maxKey || strings.IndexByte(h.key, '\n') >= 0 {
+			bodies = append(bodies, pack(hintMissed, []string{h.key}, func(key string) string { return key })...)
+			continue
+		}
+		if len(b) == 0 {
+			b = append(b, hintHeads)
+		}
+		b = append(strconv.AppendInt(b, h.head.Rev, 10), ' ')
+		b = append(strconv.AppendInt(b, h.head.Seq, 10), ' ')
+		b = append(append(b, h.head.Epoch...), ' ')
+		b = append(append(b, h.key...), '\n')
+		if len(b) > maxHeads {
+			bodies = append(bodies, string(b))
+			b = b[:0]
+		}
+	}
+	if len(b) > 0 {
+		bodies = append(bodies, string(b))
+	}
+	return bodies
+}
+
+// maxKey is far more than a room's key has.
+const maxKey = 1 << 10
+
+var errHint = errors.New("not a hint")
+
+// unpackHeads calls f with each head of a body.
+func unpackHeads(text string, f func(headHint)) error {
+	for line := range strings.Lines(text) {
+		rev, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		seq, rest, _ := strings.Cut(rest, " ")
+		epoch, key, ok := strings.Cut(rest, " ")
+		r, err1 := strconv.ParseInt(rev, 10, 64)
+		n, err2 := strconv.ParseInt(seq, 10, 64)
+		if !ok || err1 != nil || err2 != nil {
+			return errHint
+		}
+		f(headHint{key, chat.Position{Epoch: epoch, Rev: r, Seq: n}})
+	}
+	return nil
 }
 
 // pack makes bodies of items, none too large. An item that is too large by

@@ -30,7 +30,7 @@ func TestMigrations(t *testing.T) {
 		wg.Wait()
 		for i, s := range stores {
 			require.NoError(t, errs[i])
-			s.Close()
+			require.NoError(t, s.Close())
 		}
 	})
 
@@ -38,7 +38,7 @@ func TestMigrations(t *testing.T) {
 		url := srv.CreateDB(t)
 		s, err := postgres.Open(t.Context(), url)
 		require.NoError(t, err)
-		s.Close()
+		require.NoError(t, s.Close())
 		execute(t, url, `INSERT INTO gabble.migrations (version) VALUES (99)`)
 		pool := newPool(t, url)
 		for _, o := range []postgres.Options{{}, {NoMigrate: true}} {
@@ -62,7 +62,7 @@ func TestMigrations(t *testing.T) {
 		s, err := postgres.NewWith(t.Context(), pool, o)
 		require.NoError(t, err)
 		makeRoom(t, s, "a")
-		s.Close()
+		require.NoError(t, s.Close())
 	})
 
 	t.Run("by SQL", func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestMigrations(t *testing.T) {
 		s, err := postgres.NewWith(t.Context(), newPool(t, url), postgres.Options{NoMigrate: true})
 		require.NoError(t, err)
 		makeRoom(t, s, "a")
-		s.Close()
+		require.NoError(t, s.Close())
 	})
 
 	t.Run("by one who owns little", func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestMigrations(t *testing.T) {
 		s, err := postgres.New(t.Context(), pool)
 		require.NoError(t, err)
 		named := makeRoom(t, s, "a").Epoch
-		s.Close()
+		require.NoError(t, s.Close())
 
 		execute(t, url, `REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC`)
 		s, err = postgres.New(t.Context(), newPool(t, strings.Replace(url, "postgres@", "app@", 1)))
@@ -99,7 +99,7 @@ func TestMigrations(t *testing.T) {
 		head, err := s.Head(t.Context(), "a")
 		require.NoError(t, err)
 		require.True(t, strings.HasPrefix(named, head.Epoch+"."), "%s does without what the server does not tell", head.Epoch)
-		s.Close()
+		require.NoError(t, s.Close())
 	})
 }
 
@@ -128,6 +128,6 @@ func TestOptions(t *testing.T) {
 		makeRoom(t, s, mode)
 		require.NoError(t, send(t.Context(), s, mode, creation("n", mode)))
 		require.Equal(t, []string{mode}, contents(t, s, mode))
-		s.Close()
+		require.NoError(t, s.Close())
 	}
 }

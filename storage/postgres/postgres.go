@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,8 @@ type Options struct {
 	// all.
 	MaxMessages int
 
-	// MaxAge is how long messages are kept after their CreatedAt; they go
-	// within a minute or so. Default: for ever.
+	// MaxAge is how long messages are kept after their CreatedAt. Then they
+	// are shown no more, and they go within a minute or so. Default: for ever.
 	MaxAge time.Duration
 
 	// LockTimeout is how long a change waits for a room that somebody else
@@ -72,8 +73,8 @@ func (o Options) settle() (Options, error) {
 	return o, nil
 }
 
-// Store is a [chat.Store] in PostgreSQL. Make one with [New], [NewWith] or
-// [Open], and close it. It is also a [chat.RoomLister], a [chat.RoomRemover],
+// Store is a [chat.Store] in PostgreSQL. Make one with [New], [NewWith],
+// [Open] or [OpenWith], and close it. It is also a [chat.RoomLister], a [chat.RoomRemover],
 // a [chat.EpochStarter], a [chat.Watcher] and a [chat.PresenceKeeper]. What it
 // returns is the caller's own.
 type Store struct {
@@ -94,6 +95,7 @@ type Store struct {
 	spoilt, anonymous sync.Once // what is logged once
 
 	duplicate atomic.Int64 // when a nonce last came again unexpectedly, see wary
+	locked    atomic.Int64 // when a room was last found locked in a hurry, see hurried
 }
 
 var (
@@ -143,8 +145,13 @@ func NewWith(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error)
 // Open connects to a URL like postgres://user:secret@host/db, or to what a
 // keyword/value string names, and returns a Store that owns its connections,
 // with the default Options. The parameters of pgxpool.ParseConfig, such as
-// pool_max_conns, apply.
+// pool_max_conns, apply. See [OpenWith].
 func Open(ctx context.Context, url string) (*Store, error) {
+	return OpenWith(ctx, url, Options{})
+}
+
+// OpenWith is Open with options. ctx is for this call alone.
+func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("postgres: this is not a connection string; it looks like postgres://user:secret@host:5432/database")
@@ -153,7 +160,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, setupError(ctx, "opening the store", err)
 	}
-	s, err := New(ctx, pool)
+	s, err := NewWith(ctx, pool, o)
 	if err != nil {
 		pool.Close()
 		return nil, err
@@ -163,14 +170,15 @@ func Open(ctx context.Context, url string) (*Store, error) {
 }
 
 // Close waits for the calls that have begun and lets go of everything. Calls
-// that come later, and those of Watch, fail.
-func (s *Store) Close() {
+// that come later, and those of Watch, fail. The error is always nil.
+func (s *Store) Close() error {
 	s.end()
 	s.queue.close()
 	s.work.Wait()
 	if s.owns {
 		s.pool.Close()
 	}
+	return nil
 }
 
 func (s *Store) setUp(ctx context.Context) error {
@@ -202,6 +210,22 @@ func (s *Store) q(sql string) string {
 	}
 	text := qualify(sql, s.opt.Schema)
 	s.texts.Store(sql, text)
+	return text
+}
+
+// view is a statement that reads ~.rooms r, and shows no message that is too
+// old.
+func (s *Store) view(sql string) string {
+	if s.opt.MaxAge == 0 {
+		return s.q(sql)
+	}
+	type viewed string
+	if text, ok := s.texts.Load(viewed(sql)); ok {
+		return text.(string)
+	}
+	aged := fmt.Sprintf(sqlAgedRooms, s.opt.MaxAge.Microseconds())
+	text := qualify(strings.ReplaceAll(sql, "~.rooms r", aged+" r"), s.opt.Schema)
+	s.texts.Store(viewed(sql), text)
 	return text
 }
 

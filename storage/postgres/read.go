@@ -170,7 +170,7 @@ func (s *Store) query(ctx context.Context, key string, r *room, msgs *[]chat.Mes
 		return errNoRoom
 	}
 	err := s.read(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
-		rows, err := conn.Query(ctx, s.q(sql), append([]any{key}, args...)...)
+		rows, err := conn.Query(ctx, s.view(sql), append([]any{key}, args...)...)
 		if err != nil {
 			return err
 		}
@@ -188,7 +188,7 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 	limit = min(max(limit, 0), most)
 	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
 		list = nil
-		rows, err := conn.Query(ctx, s.q(sqlList), after, prefix, behind(prefix), limit+1)
+		rows, err := conn.Query(ctx, s.view(sqlList), after, prefix, behind(prefix), limit+1)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,10 @@ const (
 
 	sqlIdentity = `SELECT system_identifier::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()`
 
-	sqlLock     = `SELECT ` + roomColumns + ` FROM ~.rooms r WHERE r.key = ANY($1::text[]) ORDER BY r.key FOR NO KEY UPDATE`
+	sqlLock    = `SELECT ` + roomColumns + ` FROM ~.rooms r WHERE r.key = ANY($1::text[]) ORDER BY r.key FOR NO KEY UPDATE`
+	sqlAdvance = `UPDATE ~.rooms r SET rev = r.rev + x.revs, seq = r.seq + x.seqs
+			FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS x(key, revs, seqs) WHERE r.key = x.key
+			RETURNING r.id, r.key, r.epoch, r.rev, r.seq, r.rev - x.revs, r.seq - x.seqs, r.base, r.room`
 	sqlThere    = `SELECT r.key FROM ~.rooms r WHERE r.key = ANY($1::text[])`
 	sqlMakeRoom = `INSERT INTO ~.rooms (key, epoch, rev, seq, base, floor, room, kind, title, topic, avatar, created_by, created_at, info_rev)
 			VALUES ($1, $2, 0, 0, 1, 0, '', '', '', '', '', '', now(), 0) ON CONFLICT (key) DO NOTHING RETURNING id`
@@ -44,6 +47,13 @@ const (
 			CROSS JOIN LATERAL (SELECT * FROM ~.trimmed t WHERE t.room_id = r.id AND t.nonce_hash = x.hash LIMIT 1) t
 			WHERE (SELECT true FROM ~.trimmed LIMIT 1) -- most databases have none`
 
+	// Of most messages so much is enough, and in the list of a SELECT unnest
+	// needs no store for its rows.
+	sqlInsertPlain = `INSERT INTO ~.messages (room_id, seq, rev, first_rev, created_at, id, user_id, kind, nonce, content, reply_to, thread, nonce_hash)
+			SELECT room_id, seq, rev, rev, created_at, id, user_id, kind, nonce, content, '', '', nonce_hash FROM (
+				SELECT unnest($1::bigint[]) AS room_id, unnest($2::bigint[]) AS seq, unnest($3::bigint[]) AS rev,
+					unnest($4::timestamptz[]) AS created_at, unnest($5::text[]) AS id, unnest($6::text[]) AS user_id, unnest($7::text[]) AS kind,
+					unnest($8::text[]) AS nonce, unnest($9::text[]) AS content, unnest($10::bytea[]) AS nonce_hash) x`
 	sqlInsert = `INSERT INTO ~.messages (room_id, seq, rev, first_rev, created_at, edited_at, deleted_at, id, user_id, kind, nonce,
 				content, reply_to, thread, mentions, attachments, meta, nonce_hash)
 			SELECT room_id, seq, rev, first_rev, created_at, edited_at, deleted_at, id, user_id, kind, nonce, content, reply_to, thread,
@@ -74,10 +84,10 @@ const (
 	sqlHead    = `SELECT r.epoch, r.rev, r.seq FROM ~.rooms r WHERE r.key = $1`
 	sqlHeads   = `SELECT r.key, r.epoch, r.rev, r.seq FROM ~.rooms r WHERE r.key = ANY($1::text[])`
 	sqlChanges = `SELECT ` + roomColumns + `, ` + messageColumns + ` FROM ~.rooms r LEFT JOIN LATERAL (
-				SELECT * FROM ~.messages m WHERE m.room_id = r.id AND m.rev > $2 ORDER BY m.rev LIMIT $3
+				SELECT * FROM ~.messages m WHERE m.room_id = r.id AND m.rev > $2 AND m.seq >= r.base ORDER BY m.rev LIMIT $3
 			) m ON true WHERE r.key = $1 ORDER BY m.rev`
 	sqlList = `SELECT ` + roomColumns + `, ` + messageColumns + ` FROM ~.rooms r
-			LEFT JOIN ~.messages m ON m.room_id = r.id AND m.seq = r.seq AND m.deleted_at IS NULL
+			LEFT JOIN ~.messages m ON m.room_id = r.id AND m.seq = r.seq AND m.seq >= r.base AND m.deleted_at IS NULL
 			WHERE r.key > $1 AND r.key >= $2 AND ($3 = '' OR r.key < $3) ORDER BY r.key LIMIT $4`
 	sqlRemove = `WITH room AS (DELETE FROM ~.rooms WHERE key = $1 RETURNING id, epoch),
 			gone AS (DELETE FROM ~.messages m USING room WHERE m.room_id = room.id),
@@ -85,10 +95,11 @@ const (
 			SELECT epoch FROM room`
 
 	sqlSnapshot = `SELECT pg_current_snapshot()::text`
-	sqlPoll     = `SELECT pg_current_snapshot()::text, h.id, h.body FROM (SELECT 1) AS one LEFT JOIN (
-				SELECT * FROM ~.hints WHERE xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::pg_snapshot)
+	sqlPoll     = `SELECT pg_current_snapshot()::text, h.id FROM (SELECT 1) AS one LEFT JOIN (
+				SELECT id FROM ~.hints WHERE xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::pg_snapshot)
 				ORDER BY id LIMIT $2
 			) h ON true ORDER BY h.id`
+	sqlTold         = `SELECT body FROM ~.hints WHERE id = ANY($1::bigint[]) ORDER BY id`
 	sqlPrune        = `DELETE FROM ~.hints WHERE told_at < clock_timestamp() - interval '1 minute'`
 	sqlPruneTrimmed = `DELETE FROM ~.trimmed WHERE trimmed_at < now() - make_interval(secs => $1)`
 	sqlAged         = `SELECT r.id, r.key, coalesce((SELECT min(k.seq) FROM ~.messages k WHERE k.room_id = r.id AND k.created_at >= $1), r.seq + 1)
@@ -127,6 +138,17 @@ const (
 	sqlMoved     = `DELETE FROM ~.outbox WHERE id = ANY($1::bigint[])`
 
 	sqlLockFree = sqlLock + ` SKIP LOCKED`
+
+	// Rooms without what is older than so many microseconds, as they will be
+	// when that has been trimmed. What is too old is soon gone, so that there is
+	// little to pass over.
+	sqlAgedRooms = `(SELECT r.id, r.key, r.epoch, r.rev, r.seq, young.base, greatest(r.floor, gone.floor) AS floor, r.room, r.kind, r.title,
+				r.topic, r.avatar, r.peers, r.meta, r.created_by, r.created_at, r.info_rev FROM ~.rooms r
+			CROSS JOIN LATERAL (SELECT coalesce((
+				SELECT m.seq FROM ~.messages m WHERE m.room_id = r.id AND m.seq >= r.base AND m.created_at >= now() - interval '%d microseconds'
+				ORDER BY m.seq LIMIT 1), r.seq + 1) AS base) young
+			CROSS JOIN LATERAL (
+				SELECT max(m.first_rev) AS floor FROM ~.messages m WHERE m.room_id = r.id AND m.seq >= r.base AND m.seq < young.base) gone)`
 )
 
 // A page of history is a span of seqs, [start, upto), which are dense. $2 is
@@ -144,7 +166,7 @@ const (
 		FROM (SELECT least(greatest(least(greatest($2::bigint, r.base), r.seq + 1) - $3 / 2, r.base) + $3, r.seq + 1)) AS x(u)` + sqlSpan
 
 	sqlOne = `SELECT ` + roomColumns + `, ` + messageColumns + `, 0::bigint, 0::bigint
-		FROM ~.rooms r LEFT JOIN ~.messages m ON m.room_id = r.id AND `
+		FROM ~.rooms r LEFT JOIN ~.messages m ON m.room_id = r.id AND m.seq >= r.base AND `
 	sqlOneByID   = sqlOne + `m.id = $2 WHERE r.key = $1`
 	sqlOneByHash = sqlOne + `m.nonce_hash = $2::bytea WHERE r.key = $1`
 	sqlNone      = sqlOne + `false WHERE r.key = $1`

@@ -47,7 +47,7 @@ func (h *harness) Share(t testing.TB, s chat.Store) chat.Store {
 }
 
 func (h *harness) Reopen(t testing.TB, s chat.Store) chat.Store {
-	s.(*postgres.Store).Close()
+	require.NoError(t, s.(*postgres.Store).Close())
 	return h.Share(t, s)
 }
 
@@ -135,7 +135,7 @@ func openOn(t testing.TB, url string, o postgres.Options) (*postgres.Store, *lin
 	}
 	s, err := postgres.NewWith(ctx, pool, o)
 	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s, l
 }
 

@@ -20,7 +20,7 @@ func TestMaxAge(t *testing.T) {
 	for _, key := range []string{"a", "b", "young"} {
 		makeRoom(t, s, key)
 	}
-	var first []chat.Change
+	sent := make(map[string][]chat.Change)
 	for _, key := range []string{"a", "b"} {
 		var changes []chat.Change
 		for i := range 5 {
@@ -28,22 +28,25 @@ func TestMaxAge(t *testing.T) {
 			c.At = time.Now().Add(-time.Duration(5-i) * 25 * time.Minute) // 125, 100, 75, 50 and 25 minutes ago
 			changes = append(changes, c)
 		}
-		first = changes
+		sent[key] = changes
 		_, err := s.Append(t.Context(), key, chat.Position{}, changes)
 		require.NoError(t, err)
 	}
 	require.NoError(t, send(t.Context(), s, "young", creation("", "x")))
-	require.NoError(t, s.Tidy(t.Context()))
-	for _, key := range []string{"a", "b"} {
-		p, err := s.History(t.Context(), key, chat.Query{Limit: 10})
+	check := func() {
+		for _, key := range []string{"a", "b"} {
+			requireAged(t, s, key, sent[key])
+		}
+		list, _, err := s.ListRooms(t.Context(), "", "", 10)
 		require.NoError(t, err)
-		require.Len(t, p.Messages, 2, key)
-		require.EqualValues(t, 4, p.Messages[0].Seq)
-		require.EqualValues(t, 4, p.Floor, "the third message came at rev 4")
-		require.False(t, p.More)
+		require.Len(t, list, 3)
+		require.EqualValues(t, 5, list[0].LastMessage.Seq)
 	}
+	check() // what is still there is not shown
+	require.NoError(t, s.Tidy(t.Context()))
+	check()
 	require.Equal(t, []string{"x"}, contents(t, s, "young"))
-	results, err := s.Append(t.Context(), "b", chat.Position{}, first)
+	results, err := s.Append(t.Context(), "b", chat.Position{}, sent["b"])
 	require.NoError(t, err)
 	for i, res := range results {
 		require.True(t, res.Duplicate)
@@ -57,4 +60,27 @@ func TestMaxAge(t *testing.T) {
 	require.NoError(t, newPool(t, url).QueryRow(t.Context(),
 		`SELECT (SELECT count(*) FROM gabble.hints), (SELECT count(*) FROM gabble.trimmed)`).Scan(&hints, &trimmed))
 	require.Equal(t, []int{0, 4}, []int{hints, trimmed})
+}
+
+// requireAged requires that of five messages in the room three are not shown.
+func requireAged(t *testing.T, s chat.Store, key string, sent []chat.Change) {
+	t.Helper()
+	p, err := s.History(t.Context(), key, chat.Query{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, p.Messages, 2, key)
+	require.EqualValues(t, 4, p.Messages[0].Seq)
+	require.EqualValues(t, 4, p.Floor, "the third message came at rev 4")
+	require.False(t, p.More)
+	p, err = s.Changes(t.Context(), key, 0, 10)
+	require.NoError(t, err)
+	require.EqualValues(t, 4, p.Floor)
+	require.Len(t, p.Entries, 3, "the settings and two messages")
+	for i, seen := range []int{0, 0, 0, 1, 1} {
+		p, err = s.History(t.Context(), key, chat.Query{Limit: 1, ID: sent[i].Message.ID})
+		require.NoError(t, err)
+		require.Len(t, p.Messages, seen)
+		p, err = s.History(t.Context(), key, chat.Query{Limit: 1, User: "alice", Nonce: sent[i].Message.Nonce})
+		require.NoError(t, err)
+		require.Len(t, p.Messages, seen)
+	}
 }

@@ -157,13 +157,12 @@ func (w *watcher) poll(ctx context.Context) error {
 	}
 	var snapshot string
 	var id *int64
-	var body *string
-	var lost []string
+	var lost []int64
 	n := 0
-	_, err = pgx.ForEachRow(rows, []any{&snapshot, &id, &body}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&snapshot, &id}, func() error {
 		if id != nil {
 			if n++; w.first(*id) {
-				lost = append(lost, *body)
+				lost = append(lost, *id)
 			}
 		}
 		return nil
@@ -174,13 +173,31 @@ func (w *watcher) poll(ctx context.Context) error {
 	w.snapshot = snapshot
 	if n == pollMost {
 		w.l.Missed(nil)
-	} else {
-		for _, body := range lost {
-			w.tell(body)
-		}
+	} else if err := w.tellLost(ctx, lost); err != nil {
+		return err
 	}
 	w.seen = [2]map[int64]bool{nil, w.seen[0]}
 	w.told = [2]map[string]chat.Position{nil, w.told[0]}
+	return nil
+}
+
+// tellLost tells of what did not come by itself, in the order in which it was
+// noted.
+func (w *watcher) tellLost(ctx context.Context, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := w.conn.Query(ctx, w.s.q(sqlTold), ids)
+	if err != nil {
+		return err
+	}
+	bodies, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, body := range bodies {
+		w.tell(body)
+	}
 	return nil
 }
 
@@ -190,14 +207,13 @@ func (w *watcher) tell(body string) {
 		return
 	}
 	var err error
-	switch text := []byte(body[1:]); body[0] {
-	case hintHeads:
-		var hints []headHint
-		if err = json.Unmarshal(text, &hints); err == nil {
-			for _, h := range hints {
-				w.moved(h)
-			}
+	if body[0] == hintHeads {
+		if unpackHeads(body[1:], w.moved) != nil {
+			w.l.Missed(nil)
 		}
+		return
+	}
+	switch text := []byte(body[1:]); body[0] {
 	case hintPresent:
 		var changes []present
 		if err = json.Unmarshal(text, &changes); err == nil {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -74,7 +75,12 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 	defer cancel()
 	written := false
 	err := s.retry(ctx, func() (err error) {
-		locked, written, err = s.transact(ctx, parts, wait, ids)
+		hurry := !wait && s.hurried(parts)
+		locked, written, err = s.transact(ctx, parts, wait, ids, hurry)
+		if hurry && !written && sqlState(err) == lockNotAvailable {
+			s.locked.Store(time.Now().UnixNano())
+			locked, written, err = s.transact(ctx, parts, wait, ids, false)
+		}
 		if written && err != nil {
 			return final{err}
 		}
@@ -107,9 +113,9 @@ const alert = 10 * time.Second
 // Most of the time none comes again, and the index, which has to be asked
 // anyway, says so where one does: then the transaction is done over. But for a
 // while afterwards, that one retry may be one of many.
-func (s *Store) wary() bool {
-	return time.Since(time.Unix(0, s.duplicate.Load())) < alert
-}
+func (s *Store) wary() bool { return recent(&s.duplicate) }
+
+func recent(at *atomic.Int64) bool { return time.Since(time.Unix(0, at.Load())) < alert }
 
 // final is an error after which nothing is tried again.
 type final struct{ error }
@@ -155,9 +161,9 @@ func answer(parts, locked []part, err error) {
 
 // transact is one attempt at a transaction. When it fails, written says that
 // it may have been written all the same.
-func (s *Store) transact(ctx context.Context, parts []part, wait, ids bool) (locked []part, written bool, err error) {
+func (s *Store) transact(ctx context.Context, parts []part, wait, ids, hurry bool) (locked []part, written bool, err error) {
 	err = s.with(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
-		b := &batch{s: s, conn: conn, id: id, wait: wait, ids: ids}
+		b := &batch{s: s, conn: conn, id: id, wait: wait, ids: ids, hurry: hurry}
 		defer b.rollback()
 		if locked, err = b.lock(ctx, parts); err != nil {
 			return err
@@ -176,6 +182,7 @@ func (s *Store) transact(ctx context.Context, parts []part, wait, ids bool) (loc
 func (b *batch) apply(parts []part) {
 	for _, p := range parts {
 		if st := b.byKey[p.line.key]; st != nil {
+			st.only = len(p.jobs) == 1 && len(p.jobs[0].changes) == 1
 			for _, j := range p.jobs {
 				j.err = nil
 				st.apply(j)
