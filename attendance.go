@@ -50,7 +50,7 @@ func newAttendance(c *cluster, k PresenceKeeper) *attendance {
 // say tells the other servers, soon, that a user has come to a room or is gone.
 func (a *attendance) say(room string, who *User, gone bool) {
 	key := a.c.srv.key(room)
-	at := Attendance{Room: key, Node: a.c.node, User: User{ID: who.ID, Name: who.Name, Avatar: who.Avatar}, Gone: gone}
+	at := Attendance{Room: key, Node: a.c.node, User: described(who), Gone: gone}
 	a.mu.Lock()
 	a.pending[attendee{key, who.ID}] = at
 	if len(a.pending) > maxPending {
@@ -60,6 +60,9 @@ func (a *attendance) say(room string, who *User, gone bool) {
 	a.mu.Unlock()
 	poke(a.wake)
 }
+
+// described is what other servers are told of a user.
+func described(u *User) User { return User{ID: u.ID, Name: u.Name, Avatar: u.Avatar} }
 
 // run says what there is to say, and renews the lease.
 func (a *attendance) run() {
@@ -156,7 +159,7 @@ func (a *attendance) sayAll() {
 				a.mu.Lock()
 				k := attendee{r.key(), p.who.ID}
 				if _, newer := a.pending[k]; !newer {
-					a.pending[k] = Attendance{Room: k.room, Node: a.c.node, User: User{ID: p.who.ID, Name: p.who.Name, Avatar: p.who.Avatar}}
+					a.pending[k] = Attendance{Room: k.room, Node: a.c.node, User: described(p.who)}
 				}
 				a.mu.Unlock()
 			}
@@ -171,9 +174,14 @@ func (a *attendance) heard(changes []Attendance) {
 	now := time.Now()
 	a.mu.Lock()
 	for i := range changes {
-		if changes[i].Node != a.c.node {
-			a.nodes[changes[i].Node] = now
+		node := changes[i].Node
+		if node == a.c.node {
+			continue
 		}
+		if _, ok := a.nodes[node]; !ok {
+			node = strings.Clone(node) // it may be part of something large
+		}
+		a.nodes[node] = now
 	}
 	a.mu.Unlock()
 }
@@ -200,8 +208,19 @@ func (a *attendance) bury(alive []string, asOf time.Time) {
 	}
 }
 
-// read brings the lists of who is in the rooms on other servers up to date.
+// read brings the lists of who is in the rooms on other servers up to date, a
+// few at a time: what the store answers at once is bounded. After an error the
+// remaining rooms are as they were.
 func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
+	for batch := range slices.Chunk(rooms, presenceAtOnce) {
+		if err := a.readBatch(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *attendance) readBatch(ctx context.Context, rooms []*liveRoom) error {
 	keys := make([]string, 0, len(rooms))
 	for _, r := range rooms {
 		r.mu.Lock()
@@ -214,7 +233,6 @@ func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
 		list, err = a.keeper.Attendances(ctx, keys)
 		return err
 	})
-	a.c.srv.profiles.meet(list)
 	byRoom := make(map[string][]Attendance)
 	for i := range list {
 		byRoom[list[i].Room] = append(byRoom[list[i].Room], list[i])
@@ -235,146 +253,4 @@ func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
 	}
 	a.heard(list) // after they are on the lists: see bury
 	return err
-}
-
-// away is a user in a room on another server.
-type away struct {
-	who  *User
-	node string
-}
-
-func compareAway(a, b away) int {
-	if c := strings.Compare(a.who.ID, b.who.ID); c != 0 {
-		return c
-	}
-	return strings.Compare(a.node, b.node)
-}
-
-// attend reads who is in the room on other servers, where that is not known
-// and nobody is reading it. After an error the room shows who is here.
-func (r *liveRoom) attend(ctx context.Context) error {
-	c := r.srv.cluster
-	if c == nil || c.attendance == nil {
-		return nil
-	}
-	r.mu.Lock()
-	known := r.far().known || r.others.reading > 0
-	r.mu.Unlock()
-	if known {
-		return nil
-	}
-	return c.attendance.read(ctx, []*liveRoom{r})
-}
-
-// sure has the list of who is in the room on other servers read, soon, where
-// that has not been possible before.
-func (r *liveRoom) sure() {
-	c := r.srv.cluster
-	if c == nil || c.attendance == nil {
-		return
-	}
-	r.mu.Lock()
-	known := r.far().known || r.others.reading > 0
-	r.mu.Unlock()
-	if key := r.key(); !known {
-		c.Missed(func(room string) bool { return room == key })
-	}
-}
-
-// present takes up what other servers say of who is in the room.
-func (r *liveRoom) present(changes []Attendance) {
-	r.mu.Lock()
-	o := r.others
-	if o == nil || !o.known && o.reading == 0 {
-		r.mu.Unlock()
-		return // read when it is needed
-	}
-	for i := range changes {
-		r.setAway(&changes[i])
-		if o.reading > 0 {
-			o.heard = append(o.heard, changes[i])
-		}
-	}
-	frame := r.presenceFrame(time.Now())
-	r.mu.Unlock()
-	r.srv.profiles.meet(changes)
-	r.signal(frame)
-}
-
-// setAway takes up one change. The room's lock is held.
-func (r *liveRoom) setAway(at *Attendance) {
-	if at.Node == r.srv.cluster.node || at.User.ID == "" {
-		return
-	}
-	p, o := &r.here, r.far()
-	entry := away{&User{ID: at.User.ID, Name: at.User.Name, Avatar: at.User.Avatar}, at.Node}
-	i, ok := slices.BinarySearchFunc(o.away, entry, compareAway)
-	switch {
-	case at.Gone && ok:
-		o.away = slices.Delete(o.away, i, i+1)
-		r.vacate(at.User.ID)
-	case !at.Gone && !ok:
-		o.away = slices.Insert(o.away, i, entry)
-		if j, there := p.find(at.User.ID); !there {
-			p.here = slices.Insert(p.here, j, person{who: entry.who})
-			p.note(entry.who, true)
-		}
-	}
-}
-
-// elsewhere reports whether the user is in the room on another server.
-func (o *others) elsewhere(user string) bool {
-	if o == nil {
-		return false
-	}
-	_, ok := slices.BinarySearchFunc(o.away, user, func(a away, id string) int { return strings.Compare(a.who.ID, id) })
-	return ok
-}
-
-// vacate takes the user off the list if they are neither here nor elsewhere.
-// The room's lock is held.
-func (r *liveRoom) vacate(user string) {
-	p := &r.here
-	if i, ok := p.find(user); ok && !p.here[i].local() && !r.others.elsewhere(user) {
-		p.note(p.here[i].who, false)
-		p.here = slices.Delete(p.here, i, i+1)
-		if len(p.here) == 0 {
-			p.here = nil
-		}
-	}
-}
-
-// replaceAway makes list, and what has been heard since it was asked for, all
-// that is known of other servers. The room's lock is held.
-func (r *liveRoom) replaceAway(list []Attendance) []byte {
-	o := r.far()
-	next := make(map[attendee]*Attendance, len(list)) // by node and user
-	for i := range list {
-		next[attendee{list[i].Node, list[i].User.ID}] = &list[i]
-	}
-	for i := range o.heard {
-		next[attendee{o.heard[i].Node, o.heard[i].User.ID}] = &o.heard[i]
-	}
-	for _, old := range slices.Clone(o.away) {
-		if _, ok := next[attendee{old.node, old.who.ID}]; !ok {
-			r.setAway(&Attendance{Node: old.node, User: *old.who, Gone: true})
-		}
-	}
-	for _, at := range next {
-		r.setAway(at)
-	}
-	return r.presenceFrame(time.Now())
-}
-
-// without takes everybody off the list who is there on dead nodes alone.
-func (r *liveRoom) without(nodes []string) {
-	r.mu.Lock()
-	for _, a := range slices.Clone(r.far().away) {
-		if slices.Contains(nodes, a.node) {
-			r.setAway(&Attendance{Node: a.node, User: *a.who, Gone: true})
-		}
-	}
-	frame := r.presenceFrame(time.Now())
-	r.mu.Unlock()
-	r.signal(frame)
 }

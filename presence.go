@@ -45,12 +45,21 @@ func (p *presence) find(user string) (int, bool) {
 	})
 }
 
+// insert is slices.Insert for lists that are many and mostly short: they grow
+// by an eighth instead of doubling.
+func insert[T any](list []T, i int, v T) []T {
+	if n := len(list); n == cap(list) {
+		list = append(make([]T, 0, n+1+n/8), list...)
+	}
+	return slices.Insert(list, i, v)
+}
+
 // arrive counts a session of the user in.
 func (r *liveRoom) arrive(who *User) {
 	r.mu.Lock()
 	i, ok := r.here.find(who.ID)
 	if !ok {
-		r.here.here = slices.Insert(r.here.here, i, person{})
+		r.here.here = insert(r.here.here, i, person{})
 		r.here.note(who, true)
 	}
 	p := &r.here.here[i]

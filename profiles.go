@@ -20,7 +20,7 @@ type profiles struct {
 
 	mu    sync.Mutex
 	cache map[string]cached
-	met   map[string]wire.User // those who are connected to other servers
+	met   map[string]*User // those who are connected to other servers, by id
 }
 
 type cached struct {
@@ -31,7 +31,8 @@ type cached struct {
 const (
 	profileTTL  = time.Minute
 	maxProfiles = 4096
-	// maxMet bounds whom this server knows from others; about 100 bytes each.
+	// maxMet bounds of whom this server knows from others what they are called
+	// without looking at who is in a room.
 	maxMet = 64 << 10
 	// askTimeout is how long a name is waited for, and asking how many
 	// lookups may be under way: a host that has stalled must not stop those
@@ -53,26 +54,31 @@ func (p *profiles) known(id string) wire.User {
 	return u
 }
 
-// meet notes what users are called who are connected to other servers.
-func (p *profiles) meet(list []Attendance) {
+// meet returns the record of a user who is connected to another server: one
+// that rooms share, and that names are known by. It keeps none of u's strings,
+// which may be parts of something large.
+func (p *profiles) meet(u *User) *User {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range list {
-		u := &list[i].User
-		if list[i].Gone || u.Name == "" && u.Avatar == "" {
-			continue
-		}
-		if p.met == nil {
-			p.met = make(map[string]wire.User)
-		}
-		if _, ok := p.met[u.ID]; !ok && len(p.met) >= maxMet {
-			for id := range p.met { // any
-				delete(p.met, id)
-				break
-			}
-		}
-		p.met[u.ID] = public(u)
+	who := p.met[u.ID]
+	if who != nil && public(who) == public(u) {
+		return who
 	}
+	if p.met == nil {
+		p.met = make(map[string]*User)
+	}
+	if who == nil && len(p.met) >= maxMet {
+		for id := range p.met { // any: rooms that have it keep it
+			delete(p.met, id)
+			break
+		}
+	}
+	text := u.ID + u.Name + u.Avatar
+	at := len(u.ID) + len(u.Name)
+	who = &User{ID: text[:len(u.ID)], Name: text[len(u.ID):at], Avatar: text[at:]}
+	delete(p.met, who.ID) // the old key with the old record
+	p.met[who.ID] = who
+	return who
 }
 
 // one returns the public description of a user. It may ask the host.
@@ -125,8 +131,8 @@ func (p *profiles) recall(id string, now time.Time) (u wire.User, sure bool) {
 	defer p.mu.Unlock()
 	if c, ok := p.cache[id]; ok && (c.user.Name != "" || c.user.Avatar != "") {
 		return c.user, now.Before(c.until)
-	} else if m, met := p.met[id]; met {
-		return m, true
+	} else if m := p.met[id]; m != nil && (m.Name != "" || m.Avatar != "") {
+		return public(m), true
 	} else if ok {
 		return c.user, now.Before(c.until)
 	}
