@@ -212,8 +212,11 @@ func (a *attendance) bury(alive []string, asOf time.Time) {
 // few at a time: what the store answers at once is bounded. After an error the
 // remaining rooms are as they were.
 func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
-	for batch := range slices.Chunk(rooms, presenceAtOnce) {
-		if err := a.readBatch(ctx, batch); err != nil {
+	for i, n := 0, len(rooms); i < n; i += presenceAtOnce {
+		if i > 0 {
+			pause(ctx, breather) // others have use for the store, too
+		}
+		if err := a.readBatch(ctx, rooms[i:min(i+presenceAtOnce, n)]); err != nil {
 			return err
 		}
 	}

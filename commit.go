@@ -137,13 +137,7 @@ func (r *liveRoom) append(group []*commit, known Position) {
 // store appends changes to the log, and to a new one where the store has lost
 // the room.
 func (r *liveRoom) store(known Position, changes []Change) (results []Result, err error) {
-	err = r.srv.callStore(r.srv.ctx, func(ctx context.Context) (err error) {
-		results, err = r.srv.opt.Store.Append(ctx, r.key(), known, changes)
-		if err == nil && len(results) != len(changes) {
-			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(changes), len(results))
-		}
-		return err
-	})
+	results, err = r.write(known, changes)
 	if err != nil || len(results) == 0 || !errors.Is(results[0].Err, ErrLost) {
 		return results, err
 	}
@@ -152,6 +146,18 @@ func (r *liveRoom) store(known Position, changes []Change) (results []Result, er
 		return results, err
 	}
 	return again, err
+}
+
+// write appends changes to the log that there is.
+func (r *liveRoom) write(known Position, changes []Change) (results []Result, err error) {
+	err = r.srv.callStore(r.srv.ctx, func(ctx context.Context) (err error) {
+		results, err = r.srv.opt.Store.Append(ctx, r.key(), known, changes)
+		if err == nil && len(results) != len(changes) {
+			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(changes), len(results))
+		}
+		return err
+	})
+	return results, err
 }
 
 // publish makes frames of what a group has changed and gives them to the hub.

@@ -76,13 +76,7 @@ func (c *cluster) compareRooms(covers func(key string) bool) error {
 	if c.attendance == nil {
 		return nil
 	}
-	for batch := range slices.Chunk(rooms, presenceAtOnce) {
-		if err := c.attendance.read(c.srv.ctx, batch); err != nil {
-			return err
-		}
-		pause(c.srv.ctx, breather) // others have use for the store, too
-	}
-	return nil
+	return c.attendance.read(c.srv.ctx, rooms)
 }
 
 // outdate has whoever comes to the room find out how things are.

@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"context"
 	"errors"
 	"time"
 )
@@ -18,13 +17,7 @@ func (r *liveRoom) remake(changes []Change) (results []Result, err error) {
 	}
 	r.srv.log.Error("chat: the store has lost a room; it begins anew", "room", r.id)
 	all := append([]Change{{Kind: ChangeCreateRoom, At: info.CreatedAt, Room: *info}}, changes...)
-	err = r.srv.callStore(r.srv.ctx, func(ctx context.Context) (err error) {
-		results, err = r.srv.opt.Store.Append(ctx, r.key(), Position{}, all)
-		if err == nil && len(results) != len(all) {
-			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(all), len(results))
-		}
-		return err
-	})
+	results, err = r.write(Position{}, all)
 	if err != nil {
 		return nil, err
 	}
@@ -171,10 +164,8 @@ func (r *liveRoom) catchUp() error {
 // the room's log.
 func (r *liveRoom) rolledBack(known Position) error {
 	r.srv.log.Error("chat: the store has lost the end of a room; a new epoch begins", "room", r.id, "known", known.Rev)
-	return r.srv.callStore(r.srv.ctx, func(ctx context.Context) error {
-		_, err := r.srv.opt.Store.Append(ctx, r.key(), known, nil)
-		return err
-	})
+	_, err := r.write(known, nil)
+	return err
 }
 
 // remembered reports whether this server knows of a room what a store that has

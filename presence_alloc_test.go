@@ -21,7 +21,7 @@ func liveHeap() int64 {
 // every server that shares a room with them. The hints are parts of one large
 // reply, as a store may hand them out, which must not be kept alive.
 func TestPresenceAllocPerRemoteUser(t *testing.T) {
-	const rooms, members, limit = 4000, 20, 350
+	const rooms, members, limit = 3000, 20, 350 // all of them fit into what names are known by
 	s := &Server{}
 	s.users.init()
 	s.profiles.dir = &s.users

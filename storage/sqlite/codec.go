@@ -165,8 +165,6 @@ func (d *decoder) attachments() []chat.Attachment {
 // messageColumns is what scanMessage reads.
 const messageColumns = `seq, rev, first_rev, id, user, kind, content, nonce, created_at, edited_at, deleted_at, reply_to, thread, mentions, attachments, meta`
 
-const messageWidth = 16
-
 // scanMessage reads a row into m. It reports false for one that is damaged, of
 // which it leaves what a deleted message keeps.
 func scanMessage(v []driver.Value, room string, m *chat.Message) bool {
