@@ -24,7 +24,7 @@ test("the server is killed and comes back while both go on writing", async () =>
       const when = phase; // when it is typed, not when it arrives
       await say(page, text);
       if (when === phase) typed[when].push(text);
-      await pause(60);
+      await pause(typed.after.length < 30 ? 60 : 500); // a slow machine has enough to do
     }
   };
   const writers = [write(alice, "alice"), write(bob, "bob")];
@@ -35,12 +35,13 @@ test("the server is killed and comes back while both go on writing", async () =>
   phase = "after";
   await alice.waitForSelector("#status.warn");
   assert.match(await alice.textContent("#status"), /Offline|Connecting/);
-  await pause(1_200);
+  await until(() => typed.after.length >= 12, "a dozen is written while the server is away", 30_000);
   assert.ok((await shown(alice)).some((m) => m.state === "pending"), "messages wait with a clock");
   await server.start();
   await alice.waitForSelector("body[data-connection=online]");
   await bob.waitForSelector("body[data-connection=online]");
-  await pause(500);
+  const away = typed.after.length;
+  await until(() => typed.after.length >= away + 4, "and some more after it came back", 30_000);
   writing = false;
   await Promise.all(writers);
 
@@ -48,7 +49,6 @@ test("the server is killed and comes back while both go on writing", async () =>
   await settled(bob);
   await until(async () => (await texts(alice)).join("\n") === (await texts(bob)).join("\n"), "both see the same");
   const list = await texts(alice);
-  assert.ok(typed.after.length > 20, "there was something to lose");
   for (const text of typed.after) once(list, text);
   assert.equal(new Set(list).size, list.length, "nothing is there twice");
   for (const who of ["alice", "bob"]) {
