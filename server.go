@@ -37,6 +37,7 @@ type Server struct {
 	profiles  profiles
 	looks     Limiter // of firstAnswer
 	health    health
+	admission admission
 	cluster   *cluster      // nil: nobody shares the store
 	repairs   chan struct{} // bounds how many rooms catch up at once
 
@@ -64,20 +65,28 @@ func New(o *Options) (*Server, error) {
 		return nil, err
 	}
 	l := &opt.Limits
-	tr, err := transport.New(transport.Options{
+	s := &Server{opt: opt, log: opt.Logger, timers: newTimers(), looks: NewLimiter(), closed: make(chan struct{})}
+	to := transport.Options{
 		Engine: opt.Engine, MaxMessage: int64(l.MessageBytes),
 		PingInterval: l.Ping, DeadAfter: l.Dead, StallAfter: l.Stall,
 		DeadCode: wire.CloseIdle, StallCode: wire.CloseLagging,
-		Logger: opt.Logger,
-	})
+		Deflate: opt.Compression, Logger: opt.Logger,
+	}
+	s.admission.init(l)
+	s.admit(&to)
+	tr, err := transport.New(to)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opt: opt, log: opt.Logger, transport: tr, timers: newTimers(), looks: NewLimiter(), closed: make(chan struct{})}
+	s.transport = tr
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	var pack func([]byte) []byte
+	if opt.Compression {
+		pack = tr.Pack
+	}
 	s.hub = hub.New(hub.Options{
 		Lanes: tr.Loops(), RingFrames: l.RingFrames, RingBytes: l.RingBytes,
-		TotalBytes: l.NodeRingBytes, Fills: l.Backfill, Logger: opt.Logger,
+		TotalBytes: l.NodeRingBytes, Fills: l.Backfill, Pack: pack, Logger: opt.Logger,
 	})
 	s.rooms.init()
 	s.users.init()
@@ -170,6 +179,7 @@ type Stats struct {
 	RingBytes   int64 // encoded frames held ready now
 	BytesIn     int64
 	BytesOut    int64
+	Rejected    int64 // connections refused for lack of room
 }
 
 type counters struct{ commands, failed atomic.Int64 }
@@ -182,7 +192,7 @@ func (s *Server) Stats() Stats {
 		Commands: s.count.commands.Load(), Failed: s.count.failed.Load(),
 		Delivered: h.Delivered, Refused: h.Refused, Writes: h.Writes,
 		Backfills: h.Fills, Resets: h.Resets, RingBytes: h.RingBytes,
-		BytesIn: int64(t.BytesIn), BytesOut: int64(t.BytesOut),
+		BytesIn: int64(t.BytesIn), BytesOut: int64(t.BytesOut), Rejected: t.Rejected + s.admission.rejected.Load(),
 	}
 }
 

@@ -59,9 +59,14 @@ const inboxBytes = 64 << 10
 // replyBytes is how much output may wait before the next command is taken up.
 const replyBytes = 64 << 10
 
+// packedReply is the size above which a reply, which is made for one session, is
+// worth compressing.
+const packedReply = 1 << 10
+
 var (
 	_ transport.Handler = (*session)(nil)
 	_ hub.Sink          = (*session)(nil)
+	_ hub.Packer        = (*session)(nil)
 )
 
 // Write offers log frames to the connection; see hub.Sink.
@@ -71,6 +76,9 @@ func (s *session) Write(joined []byte, frames [][]byte) int {
 
 // Lane tells who writes to the session; see hub.Sink.
 func (s *session) Lane() int { return s.conn.Loop() }
+
+// Packs tells whether the session takes compressed frames; see hub.Packer.
+func (s *session) Packs() bool { return s.conn.Deflates() }
 
 // Message queues a command; see transport.Handler.
 func (s *session) Message(c *transport.Conn, payload []byte, binary bool) {
@@ -288,7 +296,13 @@ func (s *session) user() *User { return s.who.Load() }
 
 // send sends a reply, which is made by encode.
 func (s *session) send(size int, encode func(b []byte) []byte) {
-	s.conn.Send(wire.Seal(encode(wire.NewFrame(size))))
+	frame := wire.Seal(encode(wire.NewFrame(size)))
+	if len(frame) > packedReply && s.conn.Deflates() {
+		if small := s.srv.transport.Pack(frame); small != nil {
+			frame = small
+		}
+	}
+	s.conn.Send(frame)
 }
 
 // ring closes the session if it still is nobody or its token has expired.

@@ -57,8 +57,12 @@ func (s *Server) accept(r *http.Request) (transport.Upgrade, func(*transport.Con
 	if err != nil {
 		return u, nil, handshakeError(err)
 	}
+	if err := s.seat(&u, ip); err != nil {
+		return u, nil, handshakeError(err)
+	}
+	u.Deflate = who != nil // see Options.Compression
 	host := unique.Make(clip(r.Host))
-	return u, func(conn *transport.Conn) transport.Handler { return s.openSession(conn, ip, host, who) }, nil
+	return u, func(conn *transport.Conn) transport.Handler { return s.seated(s.openSession(conn, ip, host, who)) }, nil
 }
 
 // identify asks the host who sent a request. Nil without an error means that
@@ -102,7 +106,7 @@ func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, 
 }
 
 // openSession makes the session of a connection that has been upgraded.
-func (s *Server) openSession(conn *transport.Conn, ip netip.Addr, host unique.Handle[string], who *User) transport.Handler {
+func (s *Server) openSession(conn *transport.Conn, ip netip.Addr, host unique.Handle[string], who *User) *session {
 	sess := &session{srv: s, conn: conn, ip: ip, host: host, id: s.ids.Add(1)}
 	s.guests.mu.Lock()
 	s.guests.set[sess] = struct{}{}

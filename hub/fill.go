@@ -31,14 +31,16 @@ type fillKey struct {
 }
 
 type fillGroup struct {
-	key  fillKey
-	subs []*Sub
+	key   fillKey
+	subs  []*Sub
+	packs bool // some of them take packed frames
 }
 
 // sharedPage is a page with its frames joined into writes, for all who asked.
 type sharedPage struct {
 	Page
 	batches []batch
+	packed  []batch // the same in the second encoding, where somebody takes it
 }
 
 // retryAfter is how long a page that could not be read waits for the next try.
@@ -56,9 +58,10 @@ func (f *filler) request(t *Topic, s *Sub) {
 	defer f.mu.Unlock()
 	if g := f.groups[key]; g != nil {
 		g.subs = append(g.subs, s)
+		g.packs = g.packs || s.flags&packs != 0
 		return
 	}
-	g := &fillGroup{key: key, subs: []*Sub{s}}
+	g := &fillGroup{key: key, subs: []*Sub{s}, packs: s.flags&packs != 0}
 	f.groups[key] = g
 	f.queue = append(f.queue, g)
 	if f.running < f.max && f.hub.ctx.Err() == nil {
@@ -87,6 +90,9 @@ func (f *filler) work() {
 		f.mu.Lock()
 		delete(f.groups, g.key) // who comes from now on needs a newer page
 		f.mu.Unlock()
+		if g.packs && err == nil {
+			page.packed = packPage(page.Page, f.hub.opt.Pack)
+		}
 		for _, s := range g.subs {
 			f.hub.lanes[s.lane()].deliver(result{s, page, err})
 		}

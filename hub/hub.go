@@ -77,7 +77,13 @@ type Options struct {
 	RingBytes  int // bytes kept per topic; 256 KiB
 	TotalBytes int // bytes kept in all topics, the coldest go first; 64 MiB
 	Fills      int // reads of logs at once; 16
-	Logger     *slog.Logger
+
+	// Pack makes the second encoding of a frame, for sinks that are a [Packer],
+	// and nil of a frame that is better left as it is. A frame of a ring is
+	// packed at most once, when it is first needed. Nil: there is none.
+	Pack func(frame []byte) []byte
+
+	Logger *slog.Logger
 }
 
 // Hub holds the topics. All methods are safe for concurrent use.

@@ -39,9 +39,9 @@ type pass struct {
 	goal    int64 // positions up to here go out in this pass
 	gen     uint32
 	signals [][]byte
-	more    bool  // somebody could not be given everything in one write
-	main    batch // for the cursor that most members share
-	other   batch // for the last one that differed
+	more    bool // somebody could not be given everything in one write
+	plain   pair
+	packed  pair
 }
 
 const (
@@ -210,8 +210,8 @@ func (l *lane) begin(m *members) *pass {
 
 func (l *lane) end(m *members, p *pass) {
 	goal, gen, more := p.goal, p.gen, p.more
-	p.main.release()
-	p.other.release()
+	p.plain.release()
+	p.packed.release()
 	p.signals = nil
 	m.pass = nil
 	if len(l.free) < 8 {
@@ -238,13 +238,14 @@ func (l *lane) visit(t *Topic, s *Sub, p *pass) int {
 	if s.cursor >= p.goal && len(p.signals) == 0 {
 		return 0
 	}
-	b := &p.main
+	both := p.of(s)
+	b := &both.main
 	if !b.follows(s) {
 		if b.valid {
-			b = &p.other
+			b = &both.other
 		}
 		if !b.follows(s) {
-			t.collect(b, s.cursor, p.goal, p.signals, false)
+			t.collect(b, s, p.goal, p.signals)
 			if b.gen != s.gen { // the log has been replaced this very moment
 				return l.detour(t, s, p)
 			}
@@ -338,7 +339,7 @@ func (l *lane) serve(t *Topic, s *Sub) (writes int) {
 		}
 		_, goal := t.Head()
 		b := &l.solo
-		t.collect(b, s.cursor, goal, nil, s.flags&foreign != 0)
+		t.collect(b, s, goal, nil)
 		if b.gen != s.gen {
 			continue
 		}
@@ -401,8 +402,9 @@ func (l *lane) receive(r result) {
 		return
 	}
 	s.flags |= foreign // wherever in the page the cursor comes to stand
-	for i := range p.batches {
-		l.write(s, &p.batches[i])
+	batches := p.batchesFor(s)
+	for i := range batches {
+		l.write(s, &batches[i])
 		if s.flags&blocked != 0 {
 			return // what is left is read again from where the cursor stands
 		}

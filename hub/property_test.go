@@ -117,6 +117,7 @@ type reader struct {
 	hub.Sub
 	m    *model
 	lane int
+	pack bool
 
 	mu      sync.Mutex
 	room    int  // frames it takes before it refuses; -1: all
@@ -131,6 +132,8 @@ type reader struct {
 }
 
 func (r *reader) Lane() int { return r.lane }
+
+func (r *reader) Packs() bool { return r.pack }
 
 func (r *reader) Write(joined []byte, frames [][]byte) int {
 	r.mu.Lock()
@@ -159,7 +162,11 @@ func (r *reader) Write(joined []byte, frames [][]byte) int {
 }
 
 func (r *reader) take(f []byte) {
+	f, isPacked := unpack(f)
 	what, epoch, rev, thing, base := parse(f)
+	if want := r.pack && (what == change || what == reset) && pack(f) != nil; isPacked != want {
+		r.fail("rev %d came packed: %v, want %v", rev, isPacked, want)
+	}
 	if base >= 0 && r.cursor > base && r.base != base {
 		r.fail("rev %d comes from a page made for %d, reader stood at %d", rev, base, r.cursor)
 	}
@@ -248,7 +255,7 @@ func TestEveryCursorSeesEveryChangeOnce(t *testing.T) {
 }
 
 func run(steps []op, ring, page, things int) error {
-	h := hub.New(hub.Options{Lanes: 2, RingFrames: ring, Fills: 2, Logger: slog.New(slog.DiscardHandler)})
+	h := hub.New(hub.Options{Lanes: 2, RingFrames: ring, Fills: 2, Pack: pack, Logger: slog.New(slog.DiscardHandler)})
 	defer h.Close()
 	m := &model{page: page, topic: new(hub.Topic), resets: map[[2]int64]map[int]int64{}}
 	m.topic.Init(h, m)
@@ -273,7 +280,7 @@ func run(steps []op, ring, page, things int) error {
 	}
 	join := func(cursor int64, lane int, resume bool) {
 		m.mu.Lock()
-		r := &reader{m: m, lane: lane, room: -1, epoch: m.epoch, cursor: cursor, seen: map[int]int64{}}
+		r := &reader{m: m, lane: lane, room: -1, epoch: m.epoch, cursor: cursor, seen: map[int]int64{}, pack: len(readers)%2 == 0}
 		for i, thing := range m.changes[:cursor] {
 			r.seen[thing] = int64(i + 1)
 		}

@@ -25,25 +25,36 @@ type entry struct {
 	// position that the page was read from. A cursor strictly within a folded
 	// page may lack a change that the page has folded away under a later rev,
 	// and the frames were made for those who have seen nothing of the page.
-	after int64
-	data  []byte
+	after  int64
+	data   []byte
+	packed *packing // nil until a subscription wants it
 }
 
 // entryOverhead is what an entry costs beside its frame.
-const entryOverhead = 40
+const entryOverhead = 48
 
 // push appends an entry and returns by how much the ring has grown.
 func (r *ring) push(e entry, maxFrames, maxBytes int) int {
 	before := r.bytes
 	r.entries = append(r.entries, e)
 	r.bytes += len(e.data) + entryOverhead
+	r.shrink(maxFrames, maxBytes)
+	return r.bytes - before
+}
+
+// shrink lets go of the oldest entries until the rest fits.
+func (r *ring) shrink(maxFrames, maxBytes int) {
 	for len(r.entries) > 1 && (len(r.entries) > maxFrames || r.bytes > maxBytes) {
-		r.base = r.entries[0].rev
-		r.bytes -= len(r.entries[0].data) + entryOverhead
-		r.entries[0] = entry{} // let go of the frame
+		e := &r.entries[0]
+		r.base = e.rev
+		r.bytes -= len(e.data) + entryOverhead
+		if e.packed != nil {
+			r.bytes -= e.packed.size
+			e.packed.gone = true
+		}
+		*e = entry{} // let go of the frame
 		r.entries = r.entries[1:]
 	}
-	return r.bytes - before
 }
 
 // seek returns the index of the first entry above the cursor.
@@ -153,6 +164,9 @@ type batch struct {
 	through int64   // where the cursor stands once all revs are taken
 	joined  []byte
 	buf     []byte
+
+	packs  []*packing // of the frames, while the batch is made
+	unpaid bool       // the ring does not count all of them yet
 }
 
 type status uint8
@@ -167,9 +181,10 @@ const (
 // neither holds up its lane nor overruns a socket's buffer by much.
 const maxBatch = 64 << 10
 
-// collect fills b with what follows the cursor in the ring, up to goal. A
-// foreign cursor has to stand where an entry can follow it.
-func (t *Topic) collect(b *batch, cursor, goal int64, signals [][]byte, foreign bool) {
+// collect fills b with what follows the subscription's cursor in the ring, up
+// to goal. A foreign cursor has to stand where an entry can follow it.
+func (t *Topic) collect(b *batch, s *Sub, goal int64, signals [][]byte) {
+	cursor := s.cursor
 	b.from, b.valid = cursor, true
 	b.frames, b.revs, b.joined = b.frames[:0], b.revs[:0], nil
 	b.through = cursor
@@ -178,11 +193,11 @@ func (t *Topic) collect(b *batch, cursor, goal int64, signals [][]byte, foreign 
 	b.gen = t.gen.Load()
 	b.status = t.reach(cursor)
 	b.inside = t.admits(cursor)
-	if foreign && b.status == ready && !b.inside {
+	if s.flags&foreign != 0 && b.status == ready && !b.inside {
 		b.status = outside
 	}
+	r := t.ring
 	if b.status == ready {
-		r := t.ring
 		i := r.seek(cursor)
 		for ; i < len(r.entries); i++ {
 			e := &r.entries[i]
@@ -190,6 +205,11 @@ func (t *Topic) collect(b *batch, cursor, goal int64, signals [][]byte, foreign 
 				break
 			}
 			b.frames = append(b.frames, e.data)
+			if s.flags&packs != 0 {
+				p := e.packing()
+				b.packs = append(b.packs, p)
+				b.unpaid = b.unpaid || p.size == 0
+			}
 			b.revs = append(b.revs, e.rev)
 			b.through = e.rev
 			size += len(e.data)
@@ -199,6 +219,7 @@ func (t *Topic) collect(b *batch, cursor, goal int64, signals [][]byte, foreign 
 		}
 	}
 	t.mu.Unlock()
+	b.pack(t, r)
 	b.frames = append(b.frames, signals...)
 	b.join()
 }

@@ -21,6 +21,7 @@ const (
 	filling        // a page is being read
 	lagging        // has to be told when it has reached the head
 	foreign        // the cursor comes from outside: see entry.after
+	packs          // the sink takes packed frames
 )
 
 // Topic returns what the subscription was attached to, nil before Attach.
@@ -60,6 +61,11 @@ func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor, head int64, resu
 	}
 	if resume {
 		s.flags |= lagging
+	}
+	if t.hub.opt.Pack != nil {
+		if p, ok := sink.(Packer); ok && p.Packs() {
+			s.flags |= packs
+		}
 	}
 	m.subs = append(m.subs, s)
 	t.subs.Add(1)

@@ -88,7 +88,7 @@ func (t *Topic) Append(epoch string, after, through int64, folded bool, frames [
 		if t.ring == nil {
 			t.ring = &ring{topic: t, base: t.head}
 		}
-		grown += t.ring.push(entry{f.Rev, after, f.Data}, t.hub.opt.RingFrames, t.hub.opt.RingBytes)
+		grown += t.ring.push(entry{rev: f.Rev, after: after, data: f.Data}, t.hub.opt.RingFrames, t.hub.opt.RingBytes)
 		if !folded {
 			after = f.Rev
 		}

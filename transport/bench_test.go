@@ -30,6 +30,44 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+// BenchmarkParseMany is the same for a message among many in one read.
+func BenchmarkParseMany(b *testing.B) {
+	const many = 256
+	c, _ := parserConn(b, Options{})
+	c.h = idle{}
+	c.clear(isBroken)
+	frames := bytes.Repeat(clientFrame(true, ws.OpText, bytes.Repeat([]byte("x"), 64), [4]byte{1, 2, 3, 4}), many)
+	buf := make([]byte, len(frames))
+	b.SetBytes(int64(len(frames)))
+	b.ReportAllocs()
+	for b.Loop() {
+		copy(buf, frames)
+		c.feed(buf)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*many), "ns/frame")
+}
+
+func BenchmarkAppendFrame(b *testing.B) {
+	payload := bytes.Repeat([]byte("x"), 128)
+	var buf []byte
+	b.SetBytes(int64(len(payload)))
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = AppendFrame(buf[:0], ws.OpText, payload)
+	}
+}
+
+// TestAppendFrameAllocs: a buffer that is large enough is all that a frame needs.
+func TestAppendFrameAllocs(t *testing.T) {
+	payload := make([]byte, 70_000)
+	buf := make([]byte, 0, len(payload)+maxHeader)
+	for _, n := range []int{0, 125, 126, len(payload)} {
+		if n := testing.AllocsPerRun(100, func() { AppendFrame(buf, ws.OpText, payload[:n]) }); n != 0 {
+			t.Errorf("%v allocations for a frame", n)
+		}
+	}
+}
+
 // TestParseAllocs: parsing and handing on a message that came whole costs nothing.
 func TestParseAllocs(t *testing.T) {
 	if raceEnabled {

@@ -48,6 +48,7 @@ type Conn struct {
 	taken  atomic.Uint32 // tick at which waiting output last made progress
 	pinged uint32        // owned by the sweep
 	floods uint16        // owned by the reader: control frames in this second
+	spent  uint16        // owned by the reader: what inflating has cost in this turn
 	loop   uint8
 }
 
@@ -64,6 +65,7 @@ const (
 	isResuming              // a resume is on its way to the loop
 	watchesIn               // the loop watches it for input
 	watchesOut              // the loop watches it for output
+	isDeflating             // permessage-deflate was granted, before the first event
 	cannotWrite = isClosing | isBroken | isAborted | isClosed
 )
 

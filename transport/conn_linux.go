@@ -174,6 +174,7 @@ func (c *Conn) receive(l *loop, p []byte) {
 	if rest := c.feed(p); len(rest) > 0 {
 		in := c.partial()
 		in.rest = append([]byte(nil), rest...)
+		c.nextTurn()
 	}
 }
 

@@ -70,6 +70,59 @@ func parseHeader(b []byte) (h ws.Header, n int, minimal bool) {
 	return h, n, minimal
 }
 
+// check applies RFC 6455, section 5, and the limits to a header.
+func (c *Conn) check(h *ws.Header, minimal bool) *ProtocolError {
+	state := ws.StateServerSide
+	var size int64
+	count := 0
+	if c.in != nil && c.in.inMessage() {
+		state = state.Set(ws.StateFragmented)
+		size, count = c.in.size, c.in.count
+	}
+	// RFC 7692, section 6: the bit may be set on the first frame of a message.
+	packed := h.Rsv == rsv1 && (h.OpCode == ws.OpText || h.OpCode == ws.OpBinary) && c.is(isDeflating)
+	if packed {
+		h.Rsv = 0
+	}
+	if err := ws.CheckHeader(*h, state); err != nil {
+		return &ProtocolError{codeProtocol, err.Error()}
+	}
+	if packed {
+		h.Rsv = rsv1
+	}
+	if h.OpCode.IsControl() {
+		if c.floods++; c.floods > maxControls {
+			return &ProtocolError{codePolicy, "too many control frames"}
+		}
+	} else {
+		most := max(c.t.opts.MaxMessage, c.t.opts.SkipMessage)
+		if h.Length == tooLong || h.Length > most-size {
+			return &ProtocolError{codeTooBig, "message is too large"}
+		}
+		if count >= c.t.opts.MaxFragments {
+			return &ProtocolError{codeTooBig, "message has too many fragments"}
+		}
+	}
+	// Section 5.2: "the minimal number of bytes MUST be used to encode the length".
+	if !minimal {
+		return &ProtocolError{codeProtocol, "length is not in its shortest form"}
+	}
+	return nil
+}
+
+// grow makes room for n more bytes. It follows the bytes that have come, never the
+// length that was declared, which only caps it.
+func grow(buf []byte, n int, declared int64) []byte {
+	need := len(buf) + n
+	if need <= cap(buf) {
+		return buf
+	}
+	size := min(int64(max(need, 2*cap(buf))), max(declared, int64(need)))
+	bigger := make([]byte, len(buf), size)
+	copy(bigger, buf)
+	return bigger
+}
+
 // Close codes of RFC 6455, section 7.4.1, that the transport uses itself.
 const (
 	codeNormal    = 1000

@@ -81,10 +81,10 @@ func isToken(b []byte) bool {
 }
 
 // greet answers an upgrade request. The answer is to be written in any case; open
-// is nil if it is a refusal.
-func (t *Transport) greet(g greeting, accept AcceptFunc) (answer []byte, open func(*Conn) Handler) {
+// is nil if it is a refusal. dropped is called instead of open if that cannot be.
+func (t *Transport) greet(g greeting, accept AcceptFunc) (answer []byte, open func(*Conn) Handler, dropped func()) {
 	if bad := checkLines(g.raw, t.opts.HandshakeLines); bad != nil {
-		return refusal(bad), nil
+		return refusal(bad), nil, nil
 	}
 	r := &http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -112,9 +112,12 @@ func (t *Transport) greet(g greeting, accept AcceptFunc) (answer []byte, open fu
 			if err != nil {
 				return nil, err
 			}
+			settleDropped(&u, &o)
+			dropped = u.Dropped
 			if t.isRefusing() {
 				return nil, refuse(http.StatusServiceUnavailable, reasonClosing)
 			}
+			t.grantDeflate(&u, &o, func() []string { return headerValues(g.raw, extensionsHeader) })
 			open = o
 			h := u.Header.Clone()
 			if p := choose(u.Protocols, r.Header.Values("Sec-Websocket-Protocol")); p != "" {
@@ -128,9 +131,12 @@ func (t *Transport) greet(g greeting, accept AcceptFunc) (answer []byte, open fu
 	}
 	mem := memory{in: bytes.NewReader(g.raw)}
 	if _, err := up.Upgrade(&mem); err != nil {
-		return refusal(handshakeError(err)), nil
+		if dropped != nil {
+			dropped()
+		}
+		return refusal(handshakeError(err)), nil, nil
 	}
-	return mem.out.Bytes(), open
+	return mem.out.Bytes(), open, dropped
 }
 
 // ask calls the host.

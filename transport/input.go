@@ -25,6 +25,7 @@ type input struct {
 	control []byte    // its payload, if it is a control frame
 
 	op    ws.OpCode // of the message; 0 while none has begun
+	pack  bool      // it is compressed
 	skip  bool      // it is too large and thrown away
 	size  int64     // payload bytes its frames have declared so far
 	count int       // its frames
@@ -36,13 +37,18 @@ type input struct {
 }
 
 // feed parses bytes that came in and hands on the messages that they complete. It
-// changes p. It returns what is left when reading gets paused.
+// changes p. It returns what is left when reading gets paused, or when this turn has
+// taken its time.
 func (c *Conn) feed(p []byte) (rest []byte) {
+	c.spent = 0
 	for len(p) > 0 {
 		if c.is(isPaused | isDeaf | isAborted | isClosed) {
 			if c.is(isDeaf | isAborted | isClosed) {
 				return nil
 			}
+			return p
+		}
+		if c.spent >= turnCost {
 			return p
 		}
 		if c.in != nil && c.in.inFrame {
@@ -126,38 +132,6 @@ func (c *Conn) partial() *input {
 	return c.in
 }
 
-// check applies RFC 6455, section 5, and the limits to a header.
-func (c *Conn) check(h *ws.Header, minimal bool) *ProtocolError {
-	state := ws.StateServerSide
-	var size int64
-	count := 0
-	if c.in != nil && c.in.inMessage() {
-		state = state.Set(ws.StateFragmented)
-		size, count = c.in.size, c.in.count
-	}
-	if err := ws.CheckHeader(*h, state); err != nil {
-		return &ProtocolError{codeProtocol, err.Error()}
-	}
-	if h.OpCode.IsControl() {
-		if c.floods++; c.floods > maxControls {
-			return &ProtocolError{codePolicy, "too many control frames"}
-		}
-	} else {
-		most := max(c.t.opts.MaxMessage, c.t.opts.SkipMessage)
-		if h.Length == tooLong || h.Length > most-size {
-			return &ProtocolError{codeTooBig, "message is too large"}
-		}
-		if count >= c.t.opts.MaxFragments {
-			return &ProtocolError{codeTooBig, "message has too many fragments"}
-		}
-	}
-	// Section 5.2: "the minimal number of bytes MUST be used to encode the length".
-	if !minimal {
-		return &ProtocolError{codeProtocol, "length is not in its shortest form"}
-	}
-	return nil
-}
-
 // feedPayload takes what p has of the payload of the frame that is coming in.
 func (c *Conn) feedPayload(in *input, p []byte) (rest []byte) {
 	h := in.frame
@@ -191,6 +165,10 @@ func (c *Conn) frame(h ws.Header, payload []byte) {
 	case h.OpCode.IsControl():
 		c.control(h.OpCode, payload)
 	case h.Fin && h.OpCode != ws.OpContinuation && h.Length <= c.t.opts.MaxMessage:
+		if h.Rsv != 0 {
+			c.inflate(h.OpCode, payload)
+			return
+		}
 		c.message(h.OpCode, payload) // the common case: nothing is copied
 	default:
 		in := c.partial()
@@ -205,7 +183,7 @@ func (c *Conn) frame(h ws.Header, payload []byte) {
 // begin counts a data frame in.
 func (in *input) begin(h ws.Header, most int64) {
 	if !in.inMessage() {
-		in.op = h.OpCode
+		in.op, in.pack = h.OpCode, h.Rsv != 0
 	}
 	in.size += h.Length
 	in.count++
@@ -223,26 +201,18 @@ func (in *input) add(piece []byte) {
 
 // whole hands on the message that was kept.
 func (c *Conn) whole(in *input) {
-	op, size, skip, buf := in.op, in.size, in.skip, in.buf
+	op, size, skip, pack, buf := in.op, in.size, in.skip, in.pack, in.buf
 	c.dropInput()
-	if !skip {
+	switch {
+	case skip:
+		if !c.is(isClosing | isAborted | isClosed) {
+			c.h.TooLarge(c, size)
+		}
+	case pack:
+		c.inflate(op, buf)
+	default:
 		c.message(op, buf)
-	} else if !c.is(isClosing | isAborted | isClosed) {
-		c.h.TooLarge(c, size)
 	}
-}
-
-// grow makes room for n more bytes. It follows the bytes that have come, never the
-// length that was declared, which only caps it.
-func grow(buf []byte, n int, declared int64) []byte {
-	need := len(buf) + n
-	if need <= cap(buf) {
-		return buf
-	}
-	size := min(int64(max(need, 2*cap(buf))), max(declared, int64(need)))
-	bigger := make([]byte, len(buf), size)
-	copy(bigger, buf)
-	return bigger
 }
 
 // message hands on a message.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/netip"
 	"runtime"
 	"time"
 )
@@ -36,6 +38,25 @@ type Options struct {
 	// PartialBytes bounds what the connections of one loop hold of messages that
 	// have not come in whole: 64 MiB. Beyond it the largest is closed with 1013.
 	PartialBytes int64
+
+	// Deflate offers permessage-deflate (RFC 7692) to the upgrades that grant it:
+	// off. Messages are as large as MaxMessage and SkipMessage allow, compressed and
+	// not.
+	Deflate bool
+
+	// MaxConnections bounds the connections, counted from their first byte in Serve
+	// and from the upgrade in Upgrade: none.
+	MaxConnections int
+	// Overloaded is asked before a connection is let in; true refuses it. It must be
+	// quick, and is called concurrently. Default: never.
+	Overloaded func() bool
+	// Arrived is told the peer of a connection that comes to Serve, before its request
+	// is read. Not ok refuses it; gone, which may be nil, is called when the request is
+	// in, before accept, or will not come. It must be quick. Default: all are ok.
+	Arrived func(peer netip.Addr) (gone func(), ok bool)
+	// Full is the answer to who is refused by these, or for lack of descriptors:
+	// 503 with Retry-After.
+	Full *HandshakeError
 
 	// HandshakeTimeout is the time for the whole upgrade: 5 s.
 	HandshakeTimeout time.Duration
@@ -98,6 +119,7 @@ func (o Options) settle() (Options, error) {
 	}{
 		{"Loops", &o.Loops, min(runtime.GOMAXPROCS(0), 8)},
 		{"MaxFragments", &o.MaxFragments, 1024},
+		{"MaxConnections", &o.MaxConnections, 0},
 		{"HandshakeBytes", &o.HandshakeBytes, 16 << 10},
 		{"HandshakeLines", &o.HandshakeLines, 64},
 	} {
@@ -138,6 +160,9 @@ func (o Options) settle() (Options, error) {
 	}
 	if o.DeadAfter <= o.PingInterval {
 		bad("transport: Options.DeadAfter: %v is not after PingInterval, %v", o.DeadAfter, o.PingInterval)
+	}
+	if o.Full == nil {
+		o.Full = refuseWith(http.StatusServiceUnavailable, "the server is full", "Retry-After", "2")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -57,12 +57,22 @@ func (t *Transport) acceptLoop(ln net.Listener, accept AcceptFunc) error {
 		default:
 			return err
 		}
-		if !t.enter() {
+		switch t.enter() {
+		case entryNot:
 			_ = conn.Close()
 			return ErrClosed
+		case entryFull:
+			t.turnAway(conn)
+			continue
+		}
+		left, ok := t.arrive(addrOf(conn))
+		if !ok {
+			t.leave()
+			t.turnAway(conn)
+			continue
 		}
 		t.wg.Add(1)
-		go t.greetConn(conn, accept)
+		go t.greetConn(conn, accept, left)
 	}
 }
 
@@ -74,12 +84,14 @@ func isTemporary(err error) bool {
 }
 
 // greetConn reads the request of an accepted connection and answers it.
-func (t *Transport) greetConn(conn net.Conn, accept AcceptFunc) {
+func (t *Transport) greetConn(conn net.Conn, accept AcceptFunc, left func()) {
 	defer t.wg.Done()
 	stop := t.nets.guard(conn)
 	raw, bad := t.readRequest(conn)
+	left()
 	var answer, pre []byte
 	var open func(*Conn) Handler
+	var dropped func()
 	switch {
 	case bad != nil:
 		answer = refusal(bad)
@@ -91,11 +103,14 @@ func (t *Transport) greetConn(conn net.Conn, accept AcceptFunc) {
 			state := tc.ConnectionState()
 			g.tls = &state
 		}
-		answer, open = t.greet(g, accept)
+		answer, open, dropped = t.greet(g, accept)
 	}
 	_ = conn.SetDeadline(time.Now().Add(t.opts.HandshakeTimeout))
 	_, err := conn.Write(answer)
 	if err != nil || open == nil {
+		if open != nil {
+			dropped()
+		}
 		linger(conn, t.opts.CloseTimeout, err == nil && answer != nil)
 		stop()
 		t.leave()

@@ -25,6 +25,7 @@ type listener struct {
 	fd      int
 	slot    int32
 	spare   int    // a descriptor to give up when there are no others
+	short   bool   // out of descriptors, and said so
 	paused  bool   // not watched until resumeAt
 	resume  uint32 // tick
 	stopped sync.Once
@@ -42,12 +43,12 @@ func (t *Transport) serveLoop(ln net.Listener, accept AcceptFunc) (handled bool,
 		return false, nil
 	}
 	defer func() { _ = ln.Close() }()
-	if !t.enter() {
+	if !t.hold() {
 		return true, ErrClosed
 	}
 	s, err := t.newListener(ln, accept)
 	if err != nil {
-		t.leave()
+		t.unhold()
 		return true, err
 	}
 	s.l.call(s.open)
@@ -112,7 +113,7 @@ func (s *listener) cut() {
 	_ = s.ln.Close()
 	close(s.done)
 	s.l.t.cutShakes(s)
-	s.l.t.leave()
+	s.l.t.unhold()
 }
 
 // sweep implements source. A host may have closed the listener behind our back.
@@ -134,6 +135,7 @@ func (s *listener) ready(poll.Events) {
 		fd, sa, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
+			s.short = false
 			s.greet(fd, sockaddr(sa))
 		case unix.EAGAIN:
 			return
@@ -145,28 +147,21 @@ func (s *listener) ready(poll.Events) {
 	}
 }
 
-// exhausted handles a full descriptor table: the connection that waits is accepted
-// with a descriptor kept for that and closed, so that its peer learns it at once,
-// and then nothing is accepted for a while, instead of being woken for nothing.
-func (s *listener) exhausted(err error) {
-	if s.spare >= 0 {
-		_ = unix.Close(s.spare)
-		if fd, _, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC); err == nil {
-			_ = unix.Close(fd)
-		}
-	}
-	s.spare = openSpare()
-	s.l.t.log.Warn("transport: cannot accept, pausing", "error", err)
-	s.paused, s.resume = true, s.l.now+backOff
-	_ = s.l.poll.Mod(s.fd, s.slot, 0)
-	s.l.hurry(s)
-}
-
 // greet starts the handshake on the loop to which the connection will belong.
 func (s *listener) greet(fd int, from netip.AddrPort) {
 	t := s.l.t
-	if !t.enter() {
+	switch t.enter() {
+	case entryNot:
 		_ = unix.Close(fd)
+		return
+	case entryFull:
+		s.turnAway(fd)
+		return
+	}
+	left, ok := t.arrive(from.Addr().Unmap())
+	if !ok {
+		t.leave()
+		s.turnAway(fd)
 		return
 	}
 	// Set on each: not every kernel has accepted sockets inherit them.
@@ -175,10 +170,11 @@ func (s *listener) greet(fd int, from netip.AddrPort) {
 	l, err := t.loopAt(t.nextLoop())
 	if err != nil {
 		_ = unix.Close(fd)
+		left()
 		t.leave()
 		return
 	}
-	h := &shake{l: l, s: s, fd: fd, from: from}
+	h := &shake{l: l, s: s, fd: fd, from: from, left: left}
 	if l == s.l {
 		h.open()
 		return

@@ -17,9 +17,11 @@ type shake struct {
 	fd       int
 	slot     int32
 	from     netip.AddrPort
+	left     func() // tells the host that the request is in, or will not come
 	buf      []byte // the request so far
 	deadline uint32
 	refused  bool // answered; waiting for the peer to hang up
+	turned   bool // was never let in
 	over     bool
 }
 
@@ -47,8 +49,15 @@ func (h *shake) cut() {
 		return
 	}
 	h.over = true
+	if !h.refused {
+		h.left()
+	}
 	h.l.release(h.slot, h.fd, true)
 	h.l.shut = append(h.l.shut, h.fd)
+	if h.turned {
+		h.l.t.unholdRefusal()
+		return
+	}
 	h.l.t.leave()
 }
 
@@ -87,6 +96,7 @@ func (h *shake) ready(poll.Events) {
 	h.l.release(h.slot, h.fd, true)
 	work := func() { h.answer(bad) }
 	if !h.l.t.workers.run(work) {
+		h.left()
 		h.refuse(refusal(refuseBusy()))
 	}
 }
@@ -94,6 +104,7 @@ func (h *shake) ready(poll.Events) {
 // answer runs on a worker.
 func (h *shake) answer(bad *HandshakeError) {
 	t := h.l.t
+	h.left()
 	if bad != nil {
 		h.refuse(refusal(bad))
 		return
@@ -103,7 +114,7 @@ func (h *shake) answer(bad *HandshakeError) {
 		return
 	}
 	n := endOfHeader(h.buf)
-	answer, open := t.greet(greeting{raw: h.buf[:n], remote: remote(h.from)}, h.s.accept)
+	answer, open, dropped := t.greet(greeting{raw: h.buf[:n], remote: remote(h.from)}, h.s.accept)
 	if open == nil {
 		h.refuse(answer)
 		return
@@ -111,6 +122,7 @@ func (h *shake) answer(bad *HandshakeError) {
 	// The socket is fresh, so a whole answer fits into its buffer.
 	if n, err := unix.Write(h.fd, answer); err != nil || n < len(answer) {
 		_ = unix.Close(h.fd)
+		dropped()
 		t.leave()
 		return
 	}

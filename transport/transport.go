@@ -28,17 +28,23 @@ type Transport struct {
 	listeners map[stopper]struct{}
 	refusing  bool // no new connections
 	cutting   bool // no connection may stay
-	active    int  // connections and upgrades that are not over
+	active    int  // connections, upgrades and what is held that are not over
+	held      int  // of those, no connections: listeners and refusals
+	turning   int  // of those, refusals that are being read
 	idle      chan struct{}
 	stopped   chan struct{}
 
 	ctx    context.Context // of the requests shown to accept; ends when all is cut
 	cancel context.CancelFunc
 
+	rejected atomic.Int64 // for lack of room
+
 	nets    netEngine
 	workers pool
 	buffers sync.Pool // *[joinBytes]byte, for the goroutine engine
 	wg      sync.WaitGroup
+
+	deflaters, inflaters sync.Pool // empty without Options.Deflate
 }
 
 // stopper is a listener that is being served.
@@ -59,6 +65,7 @@ type Stats struct {
 	MessagesIn  int64 // handed to Handler.Message
 	Writes      int64 // write calls that took something
 	Partial     int64 // bytes held of incomplete messages
+	Rejected    int64 // connections refused for lack of room
 }
 
 // New makes a Transport and starts nothing. The error names every option that
@@ -108,6 +115,7 @@ func (t *Transport) Stats() Stats {
 		s.Writes += c.writes.Load()
 		s.Partial += c.partial.Load()
 	}
+	s.Rejected = t.rejected.Load()
 	return s
 }
 
@@ -163,26 +171,6 @@ func (t *Transport) serve(conn net.Conn, pre []byte, open func(*Conn) Handler) {
 		return
 	}
 	t.nets.add(c, pre)
-}
-
-// enter counts a connection in from its first byte. It fails during shutdown.
-func (t *Transport) enter() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.refusing {
-		return false
-	}
-	t.active++
-	return true
-}
-
-// leave counts it out, after its Handler has heard of the end.
-func (t *Transport) leave() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.active--; t.active == 0 && t.refusing {
-		close(t.idle)
-	}
 }
 
 // CloseListeners closes what Serve listens on, and makes those calls return.

@@ -20,6 +20,13 @@ type Upgrade struct {
 	Protocols []string
 	// Header is added to the answer.
 	Header http.Header
+	// Deflate grants permessage-deflate (RFC 7692) to a client that offers it, if
+	// Options.Deflate is set. Inflating is work that a client makes the server do:
+	// grant it to those whom the request has identified.
+	Deflate bool
+	// Dropped is called if nothing comes of an upgrade that was granted: open was not
+	// called, returned nil or panicked. Nil does nothing.
+	Dropped func()
 }
 
 // Upgrade turns a request into a connection. An error has been answered over HTTP
@@ -28,14 +35,23 @@ type Upgrade struct {
 // open is called once the answer is on the wire and before any event. It returns
 // the connection's Handler; nil cuts the connection. Neither r nor w is kept.
 func (t *Transport) Upgrade(w http.ResponseWriter, r *http.Request, u Upgrade, open func(*Conn) Handler) error {
+	settleDropped(&u, &open)
 	if bad := checkRequest(r); bad != nil {
+		u.Dropped()
 		return answerHTTP(w, bad)
 	}
-	if !t.enter() {
+	switch t.enter() {
+	case entryNot:
+		u.Dropped()
 		return answerHTTP(w, refuse(http.StatusServiceUnavailable, reasonClosing))
+	case entryFull:
+		u.Dropped()
+		return answerHTTP(w, t.opts.Full)
 	}
+	t.grantDeflate(&u, &open, func() []string { return r.Header.Values(extensionsHeader) })
 	conn, pre, err := t.hijack(w, r, u)
 	if err != nil {
+		u.Dropped()
 		t.leave()
 		return err
 	}

@@ -96,3 +96,21 @@ func BenchmarkDecodeHostile(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDecode is what each command that clients send often costs.
+func BenchmarkDecode(b *testing.B) {
+	for _, name := range []string{"auth", "join", "join-resume", "join-rooms", "leave", "message", "edit", "delete", "typing", "history", "presence", "ping"} {
+		cmd := clientFrames[name]
+		payload := wire.AppendCommand(nil, &cmd)
+		b.Run(name, func(b *testing.B) {
+			var c wire.Command
+			b.SetBytes(int64(len(payload)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.Decode(payload); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -37,6 +37,7 @@ func Run(t *testing.T, start Start, f Features) {
 		{"Handshake", s.handshake},
 		{"RFC6455", s.rfc},
 		{"Limits", s.limits},
+		{"Deflate", s.deflate},
 		{"Output", s.output},
 		{"Pause", s.pause},
 		{"Close", s.closing},
