@@ -90,7 +90,7 @@ func (s *Server) seated(sess *session) transport.Handler {
 type seatedSession struct{ *session }
 
 func (s seatedSession) Closed(c *transport.Conn, code uint16, err error) {
-	defer s.srv.admission.give(s.ip)
+	defer s.srv.admission.give(s.from.Value().ip)
 	s.session.Closed(c, code, err)
 }
 

@@ -48,11 +48,11 @@ func newAttendance(c *cluster, k PresenceKeeper) *attendance {
 }
 
 // say tells the other servers, soon, that a user has come to a room or is gone.
-func (a *attendance) say(room string, who *User, gone bool) {
+func (a *attendance) say(room string, who *identity, gone bool) {
 	key := a.c.srv.key(room)
 	at := Attendance{Room: key, Node: a.c.node, User: described(who), Gone: gone}
 	a.mu.Lock()
-	a.pending[attendee{key, who.ID}] = at
+	a.pending[attendee{key, who.id()}] = at
 	if len(a.pending) > maxPending {
 		clear(a.pending)
 		a.resay = true
@@ -62,7 +62,10 @@ func (a *attendance) say(room string, who *User, gone bool) {
 }
 
 // described is what other servers are told of a user.
-func described(u *User) User { return User{ID: u.ID, Name: u.Name, Avatar: u.Avatar} }
+func described(who *identity) User {
+	p := who.public()
+	return User{ID: p.ID, Name: p.Name, Avatar: p.Avatar}
+}
 
 // run says what there is to say, and renews the lease.
 func (a *attendance) run() {
@@ -157,7 +160,7 @@ func (a *attendance) sayAll() {
 		for i := range r.here.here {
 			if p := &r.here.here[i]; p.local() {
 				a.mu.Lock()
-				k := attendee{r.key(), p.who.ID}
+				k := attendee{r.key(), p.who.id()}
 				if _, newer := a.pending[k]; !newer {
 					a.pending[k] = Attendance{Room: k.room, Node: a.c.node, User: described(p.who)}
 				}

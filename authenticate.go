@@ -45,7 +45,7 @@ func (s *session) handleAuth(c *call) {
 	token := c.wire.Token
 	c.wire.Token = "" // nothing keeps it, nothing logs it
 	c.cmd.Type, c.cmd.Ref = CmdAuth, c.wire.Ref
-	c.cmd.Session, c.cmd.RemoteIP = s.name(), s.ip
+	c.cmd.Session, c.cmd.RemoteIP = s.name(), s.ip()
 	// The host's lookup may hang; a session that waits for it holds a worker.
 	ctx, cancel := context.WithTimeout(s.srv.ctx, s.srv.opt.Limits.AuthTimeout)
 	c.request = s.request(ctx, token)
@@ -96,10 +96,10 @@ var errGone = errors.New("chat: session has ended")
 // only become the same again, unless nothing has been done with it yet: then
 // the first frame outranks what the upgrade happened to carry.
 func (s *session) adopt(u *User) error {
-	who := *u
+	who := newIdentity(u)
 	s.mu.Lock()
 	before, ended := s.who.Load(), s.ended
-	if before != nil && before.ID != who.ID && s.settled {
+	if before != nil && before.id() != who.id() && s.settled {
 		s.mu.Unlock()
 		return &Error{Code: CodeForbidden, Message: "the token is another user's", Field: "token"}
 	}
@@ -108,16 +108,16 @@ func (s *session) adopt(u *User) error {
 		return errGone
 	}
 	users := &s.srv.users
-	if before != nil && before.ID == who.ID {
-		s.who.Store(&who)
-		s.alarm(who.Expires)
+	if before != nil && before.id() == who.id() {
+		s.who.Store(who)
+		s.expire(who, time.Now())
 		return nil
 	}
 	if before != nil {
-		users.remove(s, before.ID)
+		users.remove(s, before.id())
 	}
-	s.who.Store(&who)
-	if surplus := users.add(s, who.ID, s.srv.opt.Limits.Sessions); surplus != nil {
+	s.who.Store(who)
+	if surplus := users.add(s, who.id(), s.srv.opt.Limits.Sessions); surplus != nil {
 		surplus.conn.Close(wire.CloseReplaced, "too many sessions")
 	}
 	guests := &s.srv.guests
@@ -130,17 +130,17 @@ func (s *session) adopt(u *User) error {
 	ended = s.ended
 	s.mu.Unlock()
 	if ended {
-		users.remove(s, who.ID)
+		users.remove(s, who.id())
 		return errGone
 	}
-	s.alarm(who.Expires)
+	s.expire(who, time.Now())
 	return nil
 }
 
 // remove forgets a session that has ended.
-func (s *Server) remove(sess *session, who *User) {
+func (s *Server) remove(sess *session, who *identity) {
 	if who != nil {
-		s.users.remove(sess, who.ID)
+		s.users.remove(sess, who.id())
 		return
 	}
 	s.guests.mu.Lock()
@@ -152,15 +152,15 @@ func (s *Server) remove(sess *session, who *User) {
 func (s *session) welcome(ref string) {
 	who, l := s.user(), &s.srv.opt.Limits
 	w := wire.Welcome{
-		Ref: ref, Session: s.name(), User: public(who), HeartbeatMS: l.Ping.Milliseconds(), ServerTime: time.Now(),
+		Ref: ref, Session: s.name(), User: who.public(), HeartbeatMS: l.Ping.Milliseconds(), ServerTime: time.Now(),
 		Limits: wire.Limits{
 			Content: l.Content, MessageBytes: l.MessageBytes, MetaBytes: l.Meta, Rooms: l.Rooms, History: l.MaxHistory,
 			Resume: l.Resume, NonceTTLMS: NonceTTL.Milliseconds(),
 			TypingMS: retell.Milliseconds(), TypingTTLMS: l.TypingExpiry.Milliseconds(),
 		},
 	}
-	if !who.Expires.IsZero() {
-		w.ExpiresInMS = max(time.Until(who.Expires).Milliseconds(), 1)
+	if who.expires() != 0 {
+		w.ExpiresInMS = max(who.expires()-time.Now().UnixMilli(), 1)
 	}
-	s.send(512, func(b []byte) []byte { return wire.AppendWelcome(b, &w) })
+	s.send(func(b []byte) []byte { return wire.AppendWelcome(b, &w) })
 }

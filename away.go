@@ -10,14 +10,14 @@ import (
 
 // away is a user in a room on another server.
 type away struct {
-	who  *User // shared by all rooms; see profiles.meet
+	who  *identity // shared by all rooms; see profiles.meet
 	node unique.Handle[string]
 }
 
 // find returns where the user of the node is on the list, or would be.
 func (o *others) find(user, node string) (int, bool) {
 	return slices.BinarySearchFunc(o.away, user, func(a away, id string) int {
-		if c := strings.Compare(a.who.ID, id); c != 0 {
+		if c := strings.Compare(a.who.id(), id); c != 0 {
 			return c
 		}
 		return strings.Compare(a.node.Value(), node)
@@ -89,11 +89,11 @@ func (r *liveRoom) setAway(at *Attendance) {
 	case !ok:
 		who := r.srv.profiles.meet(&at.User)
 		o.away = insert(o.away, i, away{who, unique.Make(at.Node)})
-		if j, there := p.find(who.ID); !there {
+		if j, there := p.find(who.id()); !there {
 			p.here = insert(p.here, j, person{who: who})
 			p.note(who, true)
 		}
-	case public(o.away[i].who) != public(&at.User) && (at.User.Name != "" || at.User.Avatar != ""):
+	case o.away[i].who.public() != public(&at.User) && (at.User.Name != "" || at.User.Avatar != ""):
 		r.rename(i, &at.User)
 	}
 }
@@ -103,7 +103,7 @@ func (r *liveRoom) setAway(at *Attendance) {
 func (r *liveRoom) rename(i int, u *User) {
 	who := r.srv.profiles.meet(u)
 	r.others.away[i].who = who
-	if j, ok := r.here.find(who.ID); ok && !r.here.here[j].local() {
+	if j, ok := r.here.find(who.id()); ok && !r.here.here[j].local() {
 		r.here.here[j].who = who
 	}
 }
@@ -113,7 +113,7 @@ func (o *others) elsewhere(user string) bool {
 	if o == nil {
 		return false
 	}
-	_, ok := slices.BinarySearchFunc(o.away, user, func(a away, id string) int { return strings.Compare(a.who.ID, id) })
+	_, ok := slices.BinarySearchFunc(o.away, user, func(a away, id string) int { return strings.Compare(a.who.id(), id) })
 	return ok
 }
 
@@ -142,8 +142,8 @@ func (r *liveRoom) replaceAway(list []Attendance) []byte {
 		next[attendee{o.heard[i].Node, o.heard[i].User.ID}] = &o.heard[i]
 	}
 	for _, old := range slices.Clone(o.away) {
-		if _, ok := next[attendee{old.node.Value(), old.who.ID}]; !ok {
-			r.setAway(&Attendance{Node: old.node.Value(), User: User{ID: old.who.ID}, Gone: true})
+		if _, ok := next[attendee{old.node.Value(), old.who.id()}]; !ok {
+			r.setAway(&Attendance{Node: old.node.Value(), User: User{ID: old.who.id()}, Gone: true})
 		}
 	}
 	for _, at := range next {
@@ -157,7 +157,7 @@ func (r *liveRoom) without(nodes []string) {
 	r.mu.Lock()
 	for _, a := range slices.Clone(r.far().away) {
 		if slices.Contains(nodes, a.node.Value()) {
-			r.setAway(&Attendance{Node: a.node.Value(), User: User{ID: a.who.ID}, Gone: true})
+			r.setAway(&Attendance{Node: a.node.Value(), User: User{ID: a.who.id()}, Gone: true})
 		}
 	}
 	frame := r.presenceFrame(time.Now())

@@ -21,6 +21,23 @@ type commit struct {
 // maxGroup bounds how many changes are committed together.
 const maxGroup = 256
 
+// backlog is what waits to be committed, in order. The room's lock guards it. A
+// nil one is empty.
+type backlog struct{ commits []*commit }
+
+func (b *backlog) waits() bool { return b != nil && len(b.commits) > 0 }
+
+// take takes the next group off the front.
+func (b *backlog) take() []*commit {
+	if b == nil {
+		return nil
+	}
+	n := min(len(b.commits), maxGroup)
+	group := b.commits[:n:n]
+	b.commits = b.commits[n:]
+	return group
+}
+
 // commit puts a change into the room's log and gets it on its way to everybody
 // who follows. Changes made at the same time are committed as a group; the
 // order in which commit was entered is their order.
@@ -31,7 +48,10 @@ func (r *liveRoom) commit(ctx context.Context, c *commit, entered func()) (Resul
 	c.done = make(chan struct{})
 	c.change.At = now()
 	r.mu.Lock()
-	r.queue = append(r.queue, c)
+	if r.backlog == nil {
+		r.backlog = &backlog{}
+	}
+	r.backlog.commits = append(r.backlog.commits, c)
 	lead := !r.committing
 	r.committing = true
 	r.mu.Unlock()
@@ -76,9 +96,7 @@ func (c committer) work() {
 // one message works for all others without end.
 func (r *liveRoom) commitGroup() {
 	r.mu.Lock()
-	n := min(len(r.queue), maxGroup)
-	group := r.queue[:n:n]
-	r.queue = r.queue[n:]
+	group := r.backlog.take()
 	known := r.known
 	r.mu.Unlock()
 
@@ -89,9 +107,9 @@ func (r *liveRoom) commitGroup() {
 	r.makeSure()
 
 	r.mu.Lock()
-	more := len(r.queue) > 0 || r.due()
+	more := r.backlog.waits() || r.due()
 	if !more {
-		r.queue = nil
+		r.backlog = nil
 		r.committing = false
 	}
 	r.mu.Unlock()

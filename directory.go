@@ -40,7 +40,7 @@ func (sh *directoryShard) find(user string, hash uint64) int {
 	}
 	mask := len(sh.slots) - 1
 	i := home(hash, mask)
-	for sh.slots[i] != nil && sh.slots[i].who.Load().ID != user {
+	for sh.slots[i] != nil && sh.slots[i].who.Load().id() != user {
 		i = (i + 1) & mask
 	}
 	return i
@@ -88,7 +88,7 @@ func (sh *directoryShard) grow(seed maphash.Seed) {
 	sh.slots = make([]*session, max(8, 2*len(old)))
 	for _, s := range old {
 		if s != nil {
-			id := s.who.Load().ID
+			id := s.who.Load().id()
 			sh.slots[sh.find(id, maphash.String(seed, id))] = s
 		}
 	}
@@ -119,7 +119,7 @@ func (sh *directoryShard) close(seed maphash.Seed, gap int) {
 	sh.users--
 	mask := len(sh.slots) - 1
 	for i := (gap + 1) & mask; sh.slots[i] != nil; i = (i + 1) & mask {
-		at := home(maphash.String(seed, sh.slots[i].who.Load().ID), mask)
+		at := home(maphash.String(seed, sh.slots[i].who.Load().id()), mask)
 		if (i-at)&mask >= (i-gap)&mask { // its home is not behind the gap
 			sh.slots[gap], sh.slots[i] = sh.slots[i], nil
 			gap = i
@@ -128,7 +128,7 @@ func (sh *directoryShard) close(seed maphash.Seed, gap int) {
 }
 
 // who returns the user if connected, else nil.
-func (d *directory) who(user string) *User {
+func (d *directory) who(user string) *identity {
 	sh, slot, _ := d.lookup(user)
 	defer sh.mu.Unlock()
 	if s := sh.head(slot); s != nil {
@@ -150,14 +150,20 @@ func (d *directory) sessions(user string) (list []*session) {
 // all returns every session that is authenticated.
 func (d *directory) all() (list []*session) {
 	for i := range d.shards {
-		sh := &d.shards[i]
-		sh.mu.Lock()
-		for _, s := range sh.slots {
-			for ; s != nil; s = s.sibling {
-				list = append(list, s)
-			}
+		list = append(list, d.shard(i)...)
+	}
+	return list
+}
+
+// shard returns the sessions of one shard.
+func (d *directory) shard(i int) (list []*session) {
+	sh := &d.shards[i]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, s := range sh.slots {
+		for ; s != nil; s = s.sibling {
+			list = append(list, s)
 		}
-		sh.mu.Unlock()
 	}
 	return list
 }

@@ -23,7 +23,7 @@ func TestDirectoryFindsWhoIsThere(t *testing.T) {
 				model[id] = append(list[:i:i], list[i+1:]...)
 			} else {
 				s := &session{}
-				s.who.Store(&User{ID: id})
+				s.who.Store(newIdentity(&User{ID: id}))
 				surplus := d.add(s, id, 4)
 				list = append([]*session{s}, list...)
 				if len(list) > 4 {
@@ -43,7 +43,7 @@ func TestDirectoryFindsWhoIsThere(t *testing.T) {
 			}
 			if len(list) > 0 {
 				users++
-				require.Equal(t, id, d.who(id).ID)
+				require.Equal(t, id, d.who(id).id())
 			} else {
 				require.Nil(t, d.who(id))
 			}

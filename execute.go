@@ -123,7 +123,7 @@ func (s *Server) message(ctx context.Context, c *call) error {
 	if c.s != nil {
 		// Before the message: behind it, a connection that is still busy with
 		// it would miss the signal.
-		r.shows(&cmd.User, false)
+		r.shows(public(&cmd.User), false)
 	}
 	res, err := r.commit(ctx, &commit{
 		change: Change{Kind: ChangeCreate, Message: Message{
@@ -197,7 +197,7 @@ func (s *Server) showTyping(ctx context.Context, c *call) error {
 	}
 	defer r.release()
 	if r.Topic.Len() > 0 {
-		r.shows(&c.cmd.User, c.cmd.Active)
+		r.shows(public(&c.cmd.User), c.cmd.Active)
 	}
 	return nil
 }
@@ -236,7 +236,7 @@ func (s *Server) showOnline(ctx context.Context, c *call) error {
 		return err
 	}
 	o := wire.Online{Type: string(c.cmd.Type), Room: r.id}
-	o.Online, o.Users, o.More = r.online(c.cursor, min(limit, s.opt.Limits.Presence))
+	o.Online, o.Users, o.More = r.online(nil, c.cursor, min(limit, s.opt.Limits.Presence))
 	if n := len(o.Users); o.More && n > 0 {
 		o.Cursor = o.Users[n-1].ID
 	}

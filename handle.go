@@ -18,7 +18,7 @@ func (s *session) handle(c *call, payload []byte) {
 		return
 	}
 	if c.wire.Type == wire.TypePing {
-		s.send(64, func(b []byte) []byte { return wire.AppendPong(b, c.wire.Ref, time.Now()) })
+		s.send(func(b []byte) []byte { return wire.AppendPong(b, c.wire.Ref, time.Now()) })
 		return
 	}
 	if c.wire.Type == wire.TypeAuth {
@@ -33,7 +33,7 @@ func (s *session) handle(c *call, payload []byte) {
 		s.refuse(c, &Error{Code: CodeUnauthenticated, Message: "the first frame must be auth"})
 		return
 	}
-	if !who.Expires.IsZero() && !who.Expires.After(time.Now()) {
+	if who.expired(time.Now()) {
 		s.conn.Close(wire.CloseExpired, "token expired")
 		return
 	}
@@ -59,17 +59,19 @@ func decodeError(c *call, err error) *Error {
 }
 
 // fill sets what is the same for all commands of the session.
-func (s *session) fill(cmd *Command, who *User) {
-	cmd.User = *who
+func (s *session) fill(cmd *Command, who *identity) {
+	cmd.User = who.user()
 	cmd.Session = s.name()
-	cmd.RemoteIP = s.ip
+	if len(s.srv.opt.Middleware) > 0 { // nobody else looks at it
+		cmd.RemoteIP = s.ip()
+	}
 }
 
 func (s *session) name() string { return s.srv.name("s", s.id) }
 
 // joinMany joins the rooms of one frame, each a command of its own to the
 // middleware, and answers each.
-func (s *session) joinMany(c *call, who *User) {
+func (s *session) joinMany(c *call, who *identity) {
 	for _, j := range c.wire.Rooms {
 		one := newCall(s)
 		one.passed = true // the frame has the turn until all are joined
@@ -128,7 +130,7 @@ func (s *session) answer(c *call, err error) {
 	ref, cmd := c.wire.Ref, &c.cmd
 	if err != nil {
 		e := asError(err)
-		s.send(128, func(b []byte) []byte {
+		s.send(func(b []byte) []byte {
 			return wire.AppendError(b, &wire.Error{
 				Ref: ref, Room: cmd.Room, Code: string(e.Code), Message: e.Message, Field: e.Field,
 				RetryAfterMS: int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond),
@@ -150,22 +152,22 @@ func (s *session) answer(c *call, err error) {
 		if cmd.Type == CmdMessage {
 			rev = m.FirstRev // of a duplicate, too: the answer is the first one
 		}
-		s.send(192, func(b []byte) []byte {
+		s.send(func(b []byte) []byte {
 			return wire.AppendAck(b, &wire.Ack{
 				Ref: ref, Room: cmd.Room, ID: m.ID, Seq: m.Seq, Rev: rev, CreatedAt: m.CreatedAt, Duplicate: cmd.Duplicate,
 			})
 		})
 	case CmdHistory:
-		s.send(4<<10, func(b []byte) []byte { return wire.AppendHistory(b, c.historyPage(s.srv)) })
+		s.send(func(b []byte) []byte { return wire.AppendHistory(b, c.historyPage(s.srv)) })
 	case CmdMembers, CmdPresence:
 		c.online.Ref = ref
-		s.send(1<<10, func(b []byte) []byte { return wire.AppendOnline(b, &c.online) })
+		s.send(func(b []byte) []byte { return wire.AppendOnline(b, &c.online) })
 	case CmdRooms:
 		c.rooms.Ref = ref
-		s.send(1<<10, func(b []byte) []byte { return wire.AppendRooms(b, &c.rooms) })
+		s.send(func(b []byte) []byte { return wire.AppendRooms(b, &c.rooms) })
 	default:
 		if ref != "" {
-			s.send(64, func(b []byte) []byte { return wire.AppendAck(b, &wire.Ack{Ref: ref, Room: cmd.Room}) })
+			s.send(func(b []byte) []byte { return wire.AppendAck(b, &wire.Ack{Ref: ref, Room: cmd.Room}) })
 		}
 	}
 }

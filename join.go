@@ -3,9 +3,13 @@ package chat
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/gabblehq/chat/internal/wire"
 )
+
+// crowds are lists of who is online, for as long as it takes to encode them.
+var crowds = sync.Pool{New: func() any { return new([]wire.User) }}
 
 // join subscribes a session to a room. Whether it starts with a page of
 // history or goes on from where it was, the client is told what it has joined
@@ -47,11 +51,16 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	if !resume {
 		after = joined.Head
 	}
-	joined.Online, joined.Users, _ = r.online("", s.opt.Limits.Presence)
 	joined.Ref, joined.Room = c.wire.Ref, r.id
-	sess.send(512+256*len(joined.Messages), func(b []byte) []byte { return wire.AppendJoined(b, joined) })
+	users := crowds.Get().(*[]wire.User)
+	joined.Online, *users, _ = r.online(*users, "", s.opt.Limits.Presence)
+	joined.Users = *users
+	sess.send(func(b []byte) []byte { return wire.AppendJoined(b, joined) })
+	clear(*users)
+	*users = (*users)[:0]
+	crowds.Put(users)
 
-	sub := &subscription{room: r}
+	sub := &subscription{}
 	sess.mu.Lock()
 	ended := sess.ended
 	if !ended {

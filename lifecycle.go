@@ -111,7 +111,7 @@ func (s *Server) drain(ctx context.Context) {
 	due := func(i int) time.Duration { return window * time.Duration(i+1) / time.Duration(len(list)) }
 	for i, sess := range list {
 		after := due(i) - time.Since(start)
-		sess.send(64, func(b []byte) []byte {
+		sess.send(func(b []byte) []byte {
 			return wire.AppendReconnect(b, max(after.Milliseconds(), 0), "restart")
 		})
 	}

@@ -21,18 +21,19 @@ type liveRoom struct {
 	refs    int32         // guarded by the table's shard
 	revokes atomic.Uint32 // how often permissions have ended: see Server.join
 
-	mu     sync.Mutex
-	info   *RoomInfo // settings as last seen, never changed in place; nil: not read
-	known  Position  // the highest position that this server has seen
-	queue  []*commit
-	here   presence
-	typing *typing // nil while nobody types
+	mu      sync.Mutex
+	info    *RoomInfo // settings as last seen, never changed in place; nil: not read
+	known   Position  // the highest position that this server has seen
+	backlog *backlog  // nil: nothing is to be committed
+	here    presence
+	typing  *typing // nil while nobody types
+	others  *others // nil where no other server has said anything of the room
 
+	presenceAt  uint32 // tick of the last presence frame
+	presenceDue bool   // a presenceTimer is set
 	committing  bool
-	presenceDue bool    // a presenceTimer is set
-	unsure      bool    // the log may hold what the topic has not been told of
-	putOff      bool    // the doubt is put off: a timer, or the return of the store, reopens it
-	others      *others // nil where no other server has said anything of the room
+	unsure      bool // the log may hold what the topic has not been told of
+	putOff      bool // the doubt is put off: a timer, or the return of the store, reopens it
 }
 
 // others is what other servers have said of a room. The room's lock guards it.
@@ -170,8 +171,8 @@ func (r *liveRoom) learn(at Position, info *RoomInfo) {
 		return
 	}
 	r.known = at
-	if info != nil && (r.info == nil || r.info.Rev != info.Rev || r.info.CreatedAt != info.CreatedAt) {
-		r.info = info
+	if info != nil {
+		r.info = info // a store that keeps it in memory has it there anyway
 	}
 }
 

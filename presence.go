@@ -14,13 +14,12 @@ import (
 type presence struct {
 	here []person // by user id
 	news *presenceNews
-	last int64 // when the last frame went out, Unix milliseconds
 }
 
 // person is one user in a room. Rooms are many and so are people, so it is 16
 // bytes.
 type person struct {
-	who      *User
+	who      *identity
 	sessions int32  // on this server
 	drops    uint16 // tells the drops apart
 	dropped  bool   // has no session any more, but a grace to come back in
@@ -30,7 +29,7 @@ type person struct {
 func (p *person) local() bool { return p.sessions > 0 || p.dropped }
 
 // presenceNews is what has not been told yet.
-type presenceNews struct{ join, leave []*User }
+type presenceNews struct{ join, leave []*identity }
 
 const (
 	// presenceEvery is how far apart presence frames of a room are at least.
@@ -41,7 +40,7 @@ const (
 
 func (p *presence) find(user string) (int, bool) {
 	return slices.BinarySearchFunc(p.here, user, func(a person, id string) int {
-		return strings.Compare(a.who.ID, id)
+		return strings.Compare(a.who.id(), id)
 	})
 }
 
@@ -55,9 +54,9 @@ func insert[T any](list []T, i int, v T) []T {
 }
 
 // arrive counts a session of the user in.
-func (r *liveRoom) arrive(who *User) {
+func (r *liveRoom) arrive(who *identity) {
 	r.mu.Lock()
-	i, ok := r.here.find(who.ID)
+	i, ok := r.here.find(who.id())
 	if !ok {
 		r.here.here = insert(r.here.here, i, person{})
 		r.here.note(who, true)
@@ -79,7 +78,7 @@ func (r *liveRoom) arrive(who *User) {
 
 // announce tells the other servers, where there are any, that a user has come
 // to the room on this one or is gone. The room's lock is held.
-func (r *liveRoom) announce(who *User, gone bool) {
+func (r *liveRoom) announce(who *identity, gone bool) {
 	if c := r.srv.cluster; c != nil && c.attendance != nil {
 		c.attendance.say(r.id, who, gone)
 	}
@@ -87,9 +86,9 @@ func (r *liveRoom) announce(who *User, gone bool) {
 
 // depart counts a session of the user out and reports whether it was the last.
 // Then the user is gone at once if they said so, else after the grace.
-func (r *liveRoom) depart(who *User, said bool) (last bool) {
+func (r *liveRoom) depart(who *identity, said bool) (last bool) {
 	r.mu.Lock()
-	i, ok := r.here.find(who.ID)
+	i, ok := r.here.find(who.id())
 	if !ok || r.here.here[i].sessions == 0 {
 		r.mu.Unlock()
 		return false
@@ -103,7 +102,7 @@ func (r *liveRoom) depart(who *User, said bool) (last bool) {
 		p.drops++
 		p.dropped = true
 		r.hold()
-		r.srv.timers.at(time.Now().Add(r.srv.opt.Limits.LeaveGrace), &grace{r, who.ID, p.drops})
+		r.srv.timers.at(time.Now().Add(r.srv.opt.Limits.LeaveGrace), &grace{r, who.id(), p.drops})
 		r.mu.Unlock()
 		return true
 	}
@@ -115,13 +114,13 @@ func (r *liveRoom) depart(who *User, said bool) (last bool) {
 
 // departed notes that a person has no session here any more, and takes them off
 // the list unless another server has one. The room's lock is held.
-func (r *liveRoom) departed(who *User, now time.Time) []byte {
+func (r *liveRoom) departed(who *identity, now time.Time) []byte {
 	if !r.srv.closing.Load() {
 		// Of a server that goes, the others forget everybody when its lease
 		// has run out: by then they are back somewhere else.
 		r.announce(who, true)
 	}
-	r.vacate(who.ID)
+	r.vacate(who.id())
 	return r.presenceFrame(now)
 }
 
@@ -147,7 +146,7 @@ func (g *grace) ring(now time.Time) {
 }
 
 // note adds to the news. Somebody who came and went in between is no news.
-func (p *presence) note(who *User, joined bool) {
+func (p *presence) note(who *identity, joined bool) {
 	if p.news == nil {
 		p.news = &presenceNews{}
 	}
@@ -155,7 +154,7 @@ func (p *presence) note(who *User, joined bool) {
 	if !joined {
 		list, other = other, list
 	}
-	if i := slices.IndexFunc(*other, func(u *User) bool { return u.ID == who.ID }); i >= 0 {
+	if i := slices.IndexFunc(*other, func(u *identity) bool { return u.id() == who.id() }); i >= 0 {
 		*other = slices.Delete(*other, i, i+1)
 		return
 	}
@@ -169,8 +168,10 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 	if p.news == nil {
 		return nil
 	}
-	if wait := time.UnixMilli(p.last).Add(presenceEvery).Sub(now); wait > 0 {
-		if p.last >= 0 && !r.presenceDue {
+	tick := r.srv.tick(now)
+	if since := time.Duration(tick-r.presenceAt) * time.Millisecond; since < presenceEvery {
+		wait := presenceEvery - since
+		if !r.presenceDue {
 			r.presenceDue = true
 			r.hold()
 			r.srv.timers.at(now.Add(wait), (*presenceTimer)(r))
@@ -178,7 +179,7 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 		return nil
 	}
 	news := p.news
-	p.news, p.last = nil, now.UnixMilli()
+	p.news, r.presenceAt = nil, tick
 	if len(news.join)+len(news.leave) == 0 || r.Topic.Len() == 0 {
 		return nil
 	}
@@ -188,10 +189,10 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 	}
 	f := wire.Presence{Room: r.id, Online: len(p.here)}
 	for _, u := range news.join[:min(names, len(news.join))] {
-		f.Join = append(f.Join, public(u))
+		f.Join = append(f.Join, u.public())
 	}
 	for _, u := range news.leave[:min(names-len(f.Join), len(news.leave))] {
-		f.Leave = append(f.Leave, public(u))
+		f.Leave = append(f.Leave, u.public())
 	}
 	return wire.Seal(wire.AppendPresence(wire.NewFrame(128), &f))
 }
@@ -216,9 +217,9 @@ func (r *liveRoom) signal(frame []byte) {
 	}
 }
 
-// online returns how many users are here and the first of them by id, after
-// the given one.
-func (r *liveRoom) online(after string, limit int) (count int, users []wire.User, more bool) {
+// online returns how many users are here and, appended to users, the first of
+// them by id, after the given one.
+func (r *liveRoom) online(users []wire.User, after string, limit int) (count int, list []wire.User, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i, ok := r.here.find(after)
@@ -227,7 +228,7 @@ func (r *liveRoom) online(after string, limit int) (count int, users []wire.User
 	}
 	rest := r.here.here[i:]
 	for _, p := range rest[:min(limit, len(rest))] {
-		users = append(users, public(p.who))
+		users = append(users, p.who.public())
 	}
 	return len(r.here.here), users, len(rest) > limit
 }

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,7 @@ type profiles struct {
 
 	mu    sync.Mutex
 	cache map[string]cached
-	met   map[string]*User // those who are connected to other servers, by id
+	met   map[string]*identity // those who are connected to other servers, by id
 }
 
 type cached struct {
@@ -57,15 +58,15 @@ func (p *profiles) known(id string) wire.User {
 // meet returns the record of a user who is connected to another server: one
 // that rooms share, and that names are known by. It keeps none of u's strings,
 // which may be parts of something large.
-func (p *profiles) meet(u *User) *User {
+func (p *profiles) meet(u *User) *identity {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	who := p.met[u.ID]
-	if who != nil && public(who) == public(u) {
+	if who != nil && who.public() == public(u) {
 		return who
 	}
 	if p.met == nil {
-		p.met = make(map[string]*User)
+		p.met = make(map[string]*identity)
 	}
 	if who == nil && len(p.met) >= maxMet {
 		for id := range p.met { // any: rooms that have it keep it
@@ -73,16 +74,17 @@ func (p *profiles) meet(u *User) *User {
 			break
 		}
 	}
-	text := u.ID + u.Name + u.Avatar
-	at := len(u.ID) + len(u.Name)
-	who = &User{ID: text[:len(u.ID)], Name: text[len(u.ID):at], Avatar: text[at:]}
-	delete(p.met, who.ID) // the old key with the old record
-	p.met[who.ID] = who
+	who = newIdentity(&User{ID: u.ID, Name: u.Name, Avatar: strings.Clone(u.Avatar)})
+	delete(p.met, who.id()) // the old key with the old record
+	p.met[who.id()] = who
 	return who
 }
 
 // one returns the public description of a user. It may ask the host.
 func (p *profiles) one(ctx context.Context, id string) wire.User {
+	if u, sure := p.recall(id, time.Now()); sure || p.lookup == nil {
+		return u
+	}
 	return p.many(ctx, []string{id})(id)
 }
 
@@ -124,15 +126,15 @@ func (p *profiles) describe(ctx context.Context, ids []string, wait time.Duratio
 // recall returns what is known of a user without asking, and whether that is
 // to be relied on.
 func (p *profiles) recall(id string, now time.Time) (u wire.User, sure bool) {
-	if u := p.dir.who(id); u != nil {
-		return public(u), true
+	if who := p.dir.who(id); who != nil {
+		return who.public(), true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c, ok := p.cache[id]; ok && (c.user.Name != "" || c.user.Avatar != "") {
 		return c.user, now.Before(c.until)
-	} else if m := p.met[id]; m != nil && (m.Name != "" || m.Avatar != "") {
-		return public(m), true
+	} else if m := p.met[id]; m != nil && (m.name() != "" || m.rare != nil) {
+		return m.public(), true
 	} else if ok {
 		return c.user, now.Before(c.until)
 	}

@@ -31,14 +31,14 @@ func (c *cluster) Signal(room string, data []byte) {
 		return // our own, or of a server that knows more than we do
 	}
 	if sig.Type == string(CmdTyping) {
-		r.typed(&User{ID: sig.User.ID, Name: sig.User.Name, Avatar: sig.User.Avatar}, sig.Active)
+		r.typed(sig.User, sig.Active)
 	}
 }
 
 // relay tells the other servers that a user is typing. Under pressure it does
 // not.
-func (c *cluster) relay(room string, who *User, active bool) {
-	data, err := json.Marshal(clusterSignal{Node: c.node, Type: string(CmdTyping), User: public(who), Active: active})
+func (c *cluster) relay(room string, who wire.User, active bool) {
+	data, err := json.Marshal(clusterSignal{Node: c.node, Type: string(CmdTyping), User: who, Active: active})
 	if err != nil {
 		return
 	}

@@ -148,7 +148,7 @@ func (r *liveRoom) gone() {
 func (r *liveRoom) expel(s *session, code Code) {
 	if sub := s.unlink(r.id); sub != nil {
 		sub.end(s.user(), true)
-		s.send(64, func(b []byte) []byte { return wire.AppendLeft(b, r.id, string(code)) })
+		s.send(func(b []byte) []byte { return wire.AppendLeft(b, r.id, string(code)) })
 	}
 }
 
@@ -305,10 +305,10 @@ func (r *Room) History(ctx context.Context, q Query) (Page, error) {
 // itself after Limits.TypingExpiry, and with the user's next message.
 func (r *Room) Typing(user User, active bool) {
 	if live := r.srv.peek(r.id); live != nil {
-		live.shows(&user, active)
+		live.shows(public(&user), active)
 		live.release()
 	} else if c := r.srv.cluster; c != nil && ValidRoomID(r.id) && wire.ValidUserID(user.ID) {
-		c.relay(r.id, &user, active)
+		c.relay(r.id, public(&user), active)
 	}
 }
 
@@ -327,7 +327,7 @@ func (r *Room) Online(ctx context.Context) ([]string, error) {
 	defer live.mu.Unlock()
 	ids := make([]string, 0, len(live.here.here))
 	for _, p := range live.here.here {
-		ids = append(ids, p.who.ID)
+		ids = append(ids, p.who.id())
 	}
 	return ids, nil
 }

@@ -150,7 +150,7 @@ func (s *Server) onlineIn(ctx context.Context, rooms []RoomSummary) ([]int, erro
 	counts := make([]int, len(rooms))
 	for i, r := range live {
 		if r != nil {
-			counts[i], _, _ = r.online("", 0)
+			counts[i], _, _ = r.online(nil, "", 0)
 		}
 	}
 	return counts, nil

@@ -49,6 +49,7 @@ type Server struct {
 	ids     atomic.Uint64 // of sessions and traces
 	salt    uint64        // makes session ids unguessable
 	count   counters
+	start   time.Time
 	inUse   gate
 	closing atomic.Bool // draining: no new connections
 	ctx     context.Context
@@ -65,7 +66,7 @@ func New(o *Options) (*Server, error) {
 		return nil, err
 	}
 	l := &opt.Limits
-	s := &Server{opt: opt, log: opt.Logger, timers: newTimers(), looks: NewLimiter(), closed: make(chan struct{})}
+	s := &Server{opt: opt, log: opt.Logger, timers: newTimers(), looks: NewLimiter(), start: time.Now(), closed: make(chan struct{})}
 	to := transport.Options{
 		Engine: opt.Engine, MaxMessage: int64(l.MessageBytes),
 		PingInterval: l.Ping, DeadAfter: l.Dead, StallAfter: l.Stall,
@@ -98,6 +99,7 @@ func New(o *Options) (*Server, error) {
 	_, _ = rand.Read(salt[:]) // never fails
 	s.salt = binary.LittleEndian.Uint64(salt[:])
 	s.timers.at(time.Now().Add(ringIdle), (*ringSweep)(s))
+	s.timers.at(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
 	s.repairs = make(chan struct{}, l.Backfill)
 	s.health = health{store: opt.Store, probe: s.key("~ready"), log: opt.Logger, healed: s.healed}
 	s.health.init(s.ctx)
@@ -214,6 +216,11 @@ func (s *Server) name(prefix string, n uint64) string {
 // newID returns an id for a message.
 func newID(at time.Time) string {
 	return ulid.MustNew(ulid.Timestamp(at), rand.Reader).String()
+}
+
+// tick is a time in milliseconds that begins a day before the Server's; it wraps.
+func (s *Server) tick(t time.Time) uint32 {
+	return uint32((t.Sub(s.start) + 24*time.Hour).Milliseconds())
 }
 
 // now is the time as it is stored: UTC, in whole milliseconds.

@@ -21,14 +21,12 @@ type session struct {
 	srv  *Server
 	conn *transport.Conn
 	id   uint64
-	ip   netip.Addr
-	host unique.Handle[string] // that the upgrade was sent to
+	from unique.Handle[origin]
 
-	sibling *session             // the next session of the same user; guarded by the directory
-	who     atomic.Pointer[User] // nil until authenticated; replaced as a whole, never changed
+	sibling *session                 // the next session of the same user; guarded by the directory
+	who     atomic.Pointer[identity] // nil until authenticated; replaced as a whole, never changed
 
 	mu      sync.Mutex
-	alarmAt int64 // when ring is to be called, Unix milliseconds; 0: not
 	inbox   *inbox
 	subs    *subscription // linked by next
 	nsubs   int32
@@ -36,12 +34,21 @@ type session struct {
 	ended   bool // the connection is gone, or is about to be
 }
 
+// origin is what is known of where a session comes from. Sessions that have it
+// in common share it.
+type origin struct {
+	host string     // that the upgrade was sent to
+	ip   netip.Addr // of the client, where it is not the connection's
+}
+
 // subscription is a session's cursor into a room.
 type subscription struct {
 	hub.Sub
-	room *liveRoom // holds a reference
 	next *subscription
 }
+
+// room is what the subscription holds a reference to, once it is attached.
+func (sub *subscription) room() *liveRoom { return sub.Topic().Log().(*liveRoom) }
 
 // inbox holds the commands that have come in and are not under way yet.
 type inbox struct {
@@ -255,11 +262,11 @@ func (f *farewell) work() {
 }
 
 // end detaches a subscription. said tells that the user meant to leave.
-func (sub *subscription) end(who *User, said bool) {
-	r := sub.room
+func (sub *subscription) end(who *identity, said bool) {
+	r := sub.room()
 	sub.Detach()
 	if r.depart(who, said) {
-		r.shows(who, false)
+		r.shows(who.public(), false)
 	}
 	r.release()
 }
@@ -270,7 +277,7 @@ func (s *session) unlink(room string) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p := &s.subs; *p != nil; p = &(*p).next {
-		if sub := *p; sub.room.id == room {
+		if sub := *p; sub.room().id == room {
 			*p = sub.next
 			sub.next = nil
 			s.nsubs--
@@ -285,66 +292,57 @@ func (s *session) rooms() (list []*liveRoom) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for sub := s.subs; sub != nil; sub = sub.next {
-		sub.room.hold()
-		list = append(list, sub.room)
+		r := sub.room()
+		r.hold()
+		list = append(list, r)
 	}
 	return list
 }
 
+// ip is the client's address, the zero Addr where there is none, or none any
+// more. It may cost a system call.
+func (s *session) ip() netip.Addr {
+	if ip := s.from.Value().ip; ip.IsValid() {
+		return ip
+	}
+	return s.conn.RemoteAddr().Addr().Unmap()
+}
+
 // user returns who the session is, nil while that is not known.
-func (s *session) user() *User { return s.who.Load() }
+func (s *session) user() *identity { return s.who.Load() }
+
+// replies are the buffers that replies are encoded in. Most replies are taken
+// by the kernel at once, so that nothing of them has to be kept.
+var replies = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxReply is how large a buffer may be to be kept for the next reply.
+const maxReply = 16 << 10
 
 // send sends a reply, which is made by encode.
-func (s *session) send(size int, encode func(b []byte) []byte) {
-	frame := wire.Seal(encode(wire.NewFrame(size)))
+func (s *session) send(encode func(b []byte) []byte) {
+	p := replies.Get().(*[]byte)
+	b := encode(wire.Reuse(*p))
+	frame := wire.Seal(b)
 	if len(frame) > packedReply && s.conn.Deflates() {
 		if small := s.srv.transport.Pack(frame); small != nil {
 			frame = small
 		}
 	}
-	s.conn.Send(frame)
+	s.conn.Write(frame)
+	if cap(b) <= maxReply {
+		*p = b
+		replies.Put(p)
+	}
 }
 
-// ring closes the session if it still is nobody or its token has expired.
+// ring closes the session if it still is nobody, or if its token has expired;
+// it may have shown another one meanwhile.
 func (s *session) ring(now time.Time) {
-	s.mu.Lock()
-	who, ended := s.who.Load(), s.ended
-	if ms := now.UnixMilli(); ended || s.alarmAt == 0 || ms < s.alarmAt {
-		s.mu.Unlock()
-		return // an earlier one has taken its place
-	}
-	s.alarmAt = 0
-	s.mu.Unlock()
-	switch {
+	switch who := s.who.Load(); {
 	case who == nil:
 		s.conn.Close(wire.CloseIdle, "no auth in time")
-	case who.Expires.IsZero():
-	case !who.Expires.After(now):
+	case who.expired(now):
 		s.conn.Close(wire.CloseExpired, "token expired")
-	default:
-		s.alarm(who.Expires)
-	}
-}
-
-// alarm has ring called at the time, or a minute from now if that is sooner, so
-// that a session that has ended is not held on to for as long as a token can
-// last. There is one alarm at a time: ring sets the next.
-func (s *session) alarm(at time.Time) {
-	if at.IsZero() {
-		return
-	}
-	if soon := time.Now().Add(time.Minute); at.After(soon) {
-		at = soon
-	}
-	ms := at.UnixMilli()
-	s.mu.Lock()
-	set := s.alarmAt == 0 || ms < s.alarmAt
-	if set {
-		s.alarmAt = ms
-	}
-	s.mu.Unlock()
-	if set {
-		s.srv.timers.at(at, s)
 	}
 }
 
@@ -352,12 +350,12 @@ func (s *session) alarm(at time.Time) {
 // one of the upgrade, which is long gone.
 func (s *session) request(ctx context.Context, token string) *http.Request {
 	r := (&http.Request{
-		Method: http.MethodGet, URL: &url.URL{Path: "/ws"}, RequestURI: "/ws", Host: s.host.Value(),
+		Method: http.MethodGet, URL: &url.URL{Path: "/ws"}, RequestURI: "/ws", Host: s.from.Value().host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody,
 		Header: http.Header{"Authorization": {"Bearer " + token}},
 	}).WithContext(ctx)
-	if s.ip.IsValid() {
-		r.RemoteAddr = netip.AddrPortFrom(s.ip, 0).String()
+	if ip := s.ip(); ip.IsValid() {
+		r.RemoteAddr = netip.AddrPortFrom(ip, 0).String()
 	}
 	return r
 }

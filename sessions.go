@@ -67,7 +67,7 @@ func (s *Server) recheck(ctx context.Context, sess *session, r *liveRoom) {
 	info, err := r.settings(ctx)
 	if err == nil {
 		who := sess.user()
-		if who == nil || s.may(ctx, *who, ActionRead, info) == nil {
+		if who == nil || s.may(ctx, who.user(), ActionRead, info) == nil {
 			return
 		}
 	} else {

@@ -13,7 +13,7 @@ type typing struct {
 }
 
 type typist struct {
-	who   *User
+	who   wire.User
 	until time.Time // ends by itself then
 	told  time.Time // when others were told last
 }
@@ -28,7 +28,7 @@ const (
 )
 
 // shows notes that a user of this server is typing, or no longer is.
-func (r *liveRoom) shows(who *User, active bool) {
+func (r *liveRoom) shows(who wire.User, active bool) {
 	if r.typed(who, active) && r.srv.cluster != nil {
 		r.srv.cluster.relay(r.id, who, active)
 	}
@@ -36,7 +36,7 @@ func (r *liveRoom) shows(who *User, active bool) {
 
 // typed notes that the user is typing, or no longer is, and reports whether
 // others have been told.
-func (r *liveRoom) typed(who *User, active bool) (told bool) {
+func (r *liveRoom) typed(who wire.User, active bool) (told bool) {
 	now := time.Now()
 	var frame []byte
 	r.mu.Lock()
@@ -54,8 +54,7 @@ func (r *liveRoom) typed(who *User, active bool) (told bool) {
 		if u == nil {
 			break
 		}
-		whom := *who // the caller's may be used again for somebody else
-		u.who, u.until = &whom, now.Add(r.srv.opt.Limits.TypingExpiry)
+		u.who, u.until = who, now.Add(r.srv.opt.Limits.TypingExpiry)
 		if now.Sub(u.told) >= retell {
 			u.told = now
 			frame = r.typingFrame(who, true)
@@ -85,7 +84,7 @@ func (r *liveRoom) spoken(entries []Entry) {
 	}
 	for i := range entries {
 		if m := entries[i].Message; m != nil && m.FirstRev == m.Rev {
-			r.typed(&User{ID: m.User}, false)
+			r.typed(wire.User{ID: m.User}, false)
 		}
 	}
 }
@@ -121,6 +120,6 @@ func (tt *typingTimer) ring(now time.Time) {
 	}
 }
 
-func (r *liveRoom) typingFrame(who *User, active bool) []byte {
-	return wire.Seal(wire.AppendTyping(wire.NewFrame(128), &wire.Typing{Room: r.id, User: public(who), Active: active}))
+func (r *liveRoom) typingFrame(who wire.User, active bool) []byte {
+	return wire.Seal(wire.AppendTyping(wire.NewFrame(128), &wire.Typing{Room: r.id, User: who, Active: active}))
 }

@@ -17,20 +17,26 @@ import (
 
 // upgrade makes a WebSocket session of a request.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
-	u, open, err := s.accept(r)
-	if err == nil {
-		err = s.transport.Upgrade(w, r, u, open) // answers its own errors
-		if err != nil {
-			s.log.Warn("chat: not upgraded", "path", r.URL.Path, "error", err)
-		}
+	if s.transport.Full() { // before anything is found out about who asks
+		refuse(w, handshakeError(errFull))
 		return
 	}
-	h := err.(*transport.HandshakeError)
-	for k, v := range h.Header {
+	u, open, err := s.accept(r)
+	if err != nil {
+		refuse(w, err.(*transport.HandshakeError))
+		return
+	}
+	if err := s.transport.Upgrade(w, r, u, open); err != nil { // which has been answered
+		s.log.Warn("chat: not upgraded", "path", r.URL.Path, "error", err)
+	}
+}
+
+func refuse(w http.ResponseWriter, e *transport.HandshakeError) {
+	for k, v := range e.Header {
 		w.Header()[k] = v
 	}
-	w.WriteHeader(h.Status)
-	_, _ = w.Write(h.Body)
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(e.Body)
 }
 
 // accept decides about an upgrade before anything is upgraded. Its errors are
@@ -61,8 +67,11 @@ func (s *Server) accept(r *http.Request) (transport.Upgrade, func(*transport.Con
 		return u, nil, handshakeError(err)
 	}
 	u.Deflate = who != nil // see Options.Compression
-	host := unique.Make(clip(r.Host))
-	return u, func(conn *transport.Conn) transport.Handler { return s.seated(s.openSession(conn, ip, host, who)) }, nil
+	from := origin{host: clip(r.Host)}
+	if peer, _ := netip.ParseAddrPort(r.RemoteAddr); peer.Addr().Unmap() != ip || s.admission.perIP > 0 {
+		from.ip = ip // to be known when the connection is gone, too
+	}
+	return u, func(conn *transport.Conn) transport.Handler { return s.seated(s.openSession(conn, from, who)) }, nil
 }
 
 // identify asks the host who sent a request. Nil without an error means that
@@ -106,8 +115,8 @@ func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, 
 }
 
 // openSession makes the session of a connection that has been upgraded.
-func (s *Server) openSession(conn *transport.Conn, ip netip.Addr, host unique.Handle[string], who *User) *session {
-	sess := &session{srv: s, conn: conn, ip: ip, host: host, id: s.ids.Add(1)}
+func (s *Server) openSession(conn *transport.Conn, from origin, who *User) *session {
+	sess := &session{srv: s, conn: conn, from: unique.Make(from), id: s.ids.Add(1)}
 	s.guests.mu.Lock()
 	s.guests.set[sess] = struct{}{}
 	s.guests.mu.Unlock()
@@ -117,7 +126,7 @@ func (s *Server) openSession(conn *transport.Conn, ip netip.Addr, host unique.Ha
 		return sess
 	}
 	if who == nil {
-		sess.alarm(time.Now().Add(s.opt.Limits.AuthTimeout))
+		s.timers.at(time.Now().Add(s.opt.Limits.AuthTimeout), sess)
 		return sess
 	}
 	if sess.adopt(who) == nil {

@@ -27,7 +27,7 @@ type filler struct {
 type fillKey struct {
 	topic *Topic
 	after int64
-	gen   uint32 // the epoch that the cursor belongs to
+	gen   generation // the epoch that the cursor belongs to
 }
 
 type fillGroup struct {
@@ -94,7 +94,7 @@ func (f *filler) work() {
 			page.packed = packPage(page.Page, f.hub.opt.Pack)
 		}
 		for _, s := range g.subs {
-			f.hub.lanes[s.lane()].deliver(result{s, page, err})
+			f.hub.lanes[s.lane].deliver(result{s, page, err})
 		}
 		if err != nil && f.hub.ctx.Err() == nil {
 			f.hub.opt.Logger.Warn("hub: page for lagging cursors not read", "error", err, "cursors", len(g.subs))
@@ -116,7 +116,7 @@ func (f *filler) read(k fillKey) (sp *sharedPage, err error) {
 	t := k.topic
 	for {
 		f.count.Add(1)
-		gen := t.gen.Load()
+		gen := t.generation()
 		before, _ := t.Head()
 		page, err := t.log.Fill(f.hub.ctx, k.after, k.gen != gen)
 		if err != nil {
@@ -126,7 +126,7 @@ func (f *filler) read(k fillKey) (sp *sharedPage, err error) {
 			t.Renew(page.Epoch, page.Through) // nothing, where it is the same
 		}
 		// A page read while the epoch changed may mix positions of two logs.
-		if page.Reset || t.gen.Load() == gen {
+		if page.Reset || t.generation() == gen {
 			return &sharedPage{Page: page, batches: split(page)}, nil
 		}
 	}

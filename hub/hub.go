@@ -12,9 +12,10 @@
 //
 // # Lanes
 //
-// Every sink belongs to a lane, and one goroutine per lane does all the
-// writing to its sinks, walking the members of topics that have moved, round
-// robin, a bounded number of writes at a time. Frames that are appended while
+// One goroutine per lane does the writing, walking the members of topics that
+// have moved, round robin, a bounded number of writes at a time. A topic has
+// its lane, which it is dealt; what it has members beyond a few hundred is
+// walked by the lanes of their sinks, all at the same time. Frames that are appended while
 // a lane is busy go out together in its next pass: under load they coalesce by
 // themselves, with no timer.
 package hub
@@ -36,7 +37,9 @@ type Sink interface {
 	// its subscriptions once it can take more. It must not block and must not
 	// call the hub.
 	Write(joined []byte, frames [][]byte) (taken int)
-	// Lane says which lane writes to the sink, from 0; it never changes.
+	// Lane says which lane writes to the sink what topics with many members
+	// have, from 0; it never changes. A small topic has a lane of its own, so
+	// that Write may be called by several lanes at once.
 	Lane() int
 }
 
@@ -92,6 +95,10 @@ type Hub struct {
 	lanes []*lane
 	fills filler
 
+	start   time.Time
+	homes   atomic.Uint32 // deals topics out to lanes
+	walkers sync.Pool     // of those who help a lane
+
 	cold coldList // topics with a ring, the coldest first
 	size atomic.Int64
 
@@ -110,12 +117,13 @@ func New(opt Options) *Hub {
 	if opt.Logger == nil {
 		opt.Logger = slog.Default()
 	}
-	h := &Hub{opt: opt}
+	h := &Hub{opt: opt, start: time.Now()}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.fills.init(h, opt.Fills)
+	h.walkers.New = func() any { return &walker{hub: h} }
 	h.lanes = make([]*lane, opt.Lanes)
 	for i := range h.lanes {
-		h.lanes[i] = newLane(h, i)
+		h.lanes[i] = newLane(h)
 		h.wg.Add(1)
 		go h.lanes[i].run()
 	}
@@ -154,10 +162,10 @@ type Stats struct {
 func (h *Hub) Stats() Stats {
 	s := Stats{Fills: h.fills.count.Load(), Resets: h.fills.resets.Load(), RingBytes: h.size.Load()}
 	for _, l := range h.lanes {
-		s.Passes += l.passes.Load()
-		s.Writes += l.writes.Load()
-		s.Delivered += l.delivered.Load()
-		s.Refused += l.refused.Load()
+		s.Passes += l.counts.passes.Load()
+		s.Writes += l.counts.writes.Load()
+		s.Delivered += l.counts.delivered.Load()
+		s.Refused += l.counts.refused.Load()
 	}
 	return s
 }

@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// lane does all the writing to the sinks that belong to it, on one goroutine.
+// lane does the writing to the members of its topics, on one goroutine.
 type lane struct {
-	hub   *Hub
-	index int
+	walker
 
 	mu      sync.Mutex
 	topics  []*members // to walk, in turn
@@ -18,13 +17,19 @@ type lane struct {
 	results []result   // pages that have arrived
 	woken   chan struct{}
 
-	// Of the goroutine alone.
-	solo    batch // for subscriptions served by themselves
+	counts counts
+}
+
+// walker is what a walk needs. It belongs to one goroutine.
+type walker struct {
+	hub     *Hub
+	counts  *counts // of the lane whose topic is walked
+	solo    batch   // for subscriptions served by themselves
 	free    []*pass
 	written int // since others were let run
-
-	passes, writes, delivered, refused atomic.Int64
 }
+
+type counts struct{ passes, writes, delivered, refused atomic.Int64 }
 
 // result is a page for one subscription.
 type result struct {
@@ -37,7 +42,7 @@ type result struct {
 type pass struct {
 	next    int   // index of the member to visit, downwards
 	goal    int64 // positions up to here go out in this pass
-	gen     uint32
+	gen     generation
 	signals [][]byte
 	more    bool // somebody could not be given everything in one write
 	plain   pair
@@ -45,16 +50,18 @@ type pass struct {
 }
 
 const (
-	// turn is how many writes one topic gets before the next has its turn: a
+	// portion is how many writes one topic gets before the next has its turn: a
 	// large room must not delay the small ones.
-	turn = 256
+	portion = 256
 	// breath is how many writes are made before the lane lets others run and
 	// lets go of the topic's members.
 	breath = 64
 )
 
-func newLane(h *Hub, index int) *lane {
-	return &lane{hub: h, index: index, woken: make(chan struct{}, 1)}
+func newLane(h *Hub) *lane {
+	l := &lane{woken: make(chan struct{}, 1)}
+	l.walker = walker{hub: h, counts: &l.counts}
+	return l
 }
 
 func (l *lane) poke() {
@@ -66,13 +73,12 @@ func (l *lane) poke() {
 
 // push queues a walk over m, once.
 func (l *lane) push(m *members) {
-	if m.queued.Swap(true) {
-		return
+	if m.walk.queue(l.hub) {
+		l.enqueue(m)
 	}
-	l.requeue(m)
 }
 
-func (l *lane) requeue(m *members) {
+func (l *lane) enqueue(m *members) {
 	l.mu.Lock()
 	l.topics = append(l.topics, m)
 	l.mu.Unlock()
@@ -126,7 +132,7 @@ func (l *lane) run() {
 			wakes[i] = nil
 		}
 		l.yield(nw + nr)
-		if m != nil {
+		if m != nil && m.walk.claim() { // else somebody has helped
 			l.step(m)
 		}
 	}
@@ -134,7 +140,7 @@ func (l *lane) run() {
 
 // yield lets others run after every so many writes. Small rooms share a breath:
 // a lane that gave way after each of them would come last among all who write.
-func (l *lane) yield(writes int) {
+func (l *walker) yield(writes int) {
 	if l.written += writes; l.written >= breath {
 		l.written = 0
 		runtime.Gosched()
@@ -153,14 +159,14 @@ func shift[T any](q []T, n int) []T {
 	return q[n:]
 }
 
-// step goes on with the walk over m for one turn.
-func (l *lane) step(m *members) {
+// step goes on with the walk over m for one portion.
+func (l *walker) step(m *members) {
 	t := m.topic
 	p := m.pass
 	if p == nil {
 		p = l.begin(m)
 	}
-	for done := 0; p.next >= 0 && done < turn; {
+	for done := 0; p.next >= 0 && done < portion; {
 		wrote := 0
 		m.mu.Lock()
 		// A large room has many who need nothing, so visits are bounded too.
@@ -178,14 +184,15 @@ func (l *lane) step(m *members) {
 		l.yield(wrote)
 	}
 	if p.next >= 0 {
-		l.requeue(m) // still marked as queued
+		m.walk.requeue(l.hub)
+		m.home().enqueue(m)
 		return
 	}
 	l.end(m, p)
 }
 
-func (l *lane) begin(m *members) *pass {
-	l.passes.Add(1)
+func (l *walker) begin(m *members) *pass {
+	l.counts.passes.Add(1)
 	var p *pass
 	if n := len(l.free); n > 0 {
 		p, l.free = l.free[n-1], l.free[:n-1]
@@ -194,7 +201,7 @@ func (l *lane) begin(m *members) *pass {
 	}
 	// The goal first: who attaches or what is appended after this has the walk
 	// queued again.
-	p.gen = m.topic.gen.Load()
+	p.gen = m.topic.generation()
 	_, p.goal = m.topic.Head()
 	m.mu.Lock()
 	p.signals = nil
@@ -208,7 +215,7 @@ func (l *lane) begin(m *members) *pass {
 	return p
 }
 
-func (l *lane) end(m *members, p *pass) {
+func (l *walker) end(m *members, p *pass) {
 	goal, gen, more := p.goal, p.gen, p.more
 	p.plain.release()
 	p.packed.release()
@@ -217,22 +224,22 @@ func (l *lane) end(m *members, p *pass) {
 	if len(l.free) < 8 {
 		l.free = append(l.free, p)
 	}
-	m.queued.Store(false)
+	m.walk.end()
 	_, head := m.topic.Head()
 	m.mu.Lock()
-	again := len(m.subs) > 0 && (more || head != goal || gen != m.topic.gen.Load() || m.waiting != nil)
+	again := len(m.subs) > 0 && (more || head != goal || gen != m.topic.generation() || m.waiting != nil)
 	m.mu.Unlock()
 	if again {
-		l.push(m)
+		m.home().push(m)
 	}
 }
 
 // visit serves one member in a walk and returns how many writes it made.
-func (l *lane) visit(t *Topic, s *Sub, p *pass) int {
+func (l *walker) visit(t *Topic, s *Sub, p *pass) int {
 	if s.flags&blocked != 0 {
 		return 0
 	}
-	if s.flags&(filling|lagging|foreign) != 0 || s.gen != t.gen.Load() {
+	if s.flags&(filling|lagging|foreign) != 0 || s.gen != t.generation() {
 		return l.detour(t, s, p)
 	}
 	if s.cursor >= p.goal && len(p.signals) == 0 {
@@ -270,7 +277,7 @@ func (b *batch) follows(s *Sub) bool {
 }
 
 // detour serves a member in a walk that cannot share the walk's batches.
-func (l *lane) detour(t *Topic, s *Sub, p *pass) int {
+func (l *walker) detour(t *Topic, s *Sub, p *pass) int {
 	n := 0
 	if len(p.signals) > 0 {
 		b := &l.solo
@@ -291,14 +298,14 @@ func (b *batch) signals(frames [][]byte) {
 }
 
 // write offers the batch to the sink and moves the cursor by what it takes.
-func (l *lane) write(s *Sub, b *batch) {
+func (l *walker) write(s *Sub, b *batch) {
 	taken := 0
 	if len(b.frames) > 0 {
 		taken = s.sink.Write(b.joined, b.frames)
-		l.writes.Add(1)
+		l.counts.writes.Add(1)
 		if taken < len(b.frames) {
 			s.flags |= blocked
-			l.refused.Add(1)
+			l.counts.refused.Add(1)
 		}
 	}
 	log := min(taken, len(b.revs))
@@ -308,14 +315,14 @@ func (l *lane) write(s *Sub, b *batch) {
 		s.cursor = b.revs[log-1]
 	}
 	if log > 0 {
-		l.delivered.Add(int64(log))
+		l.counts.delivered.Add(int64(log))
 	}
 }
 
 // wake serves a subscription whose sink can take more.
-func (l *lane) wake(s *Sub) {
+func (l *walker) wake(s *Sub) {
 	t := s.topic
-	m := t.list(s.lane())
+	m := s.list()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.flags&attached == 0 {
@@ -327,14 +334,14 @@ func (l *lane) wake(s *Sub) {
 
 // serve gives a subscription by itself what it lacks, as far as the sink
 // takes it, and returns how many writes it made. The members' lock is held.
-func (l *lane) serve(t *Topic, s *Sub) (writes int) {
+func (l *walker) serve(t *Topic, s *Sub) (writes int) {
 	for s.flags&(blocked|filling) == 0 {
-		if s.gen != t.gen.Load() {
+		if s.gen != t.generation() {
 			l.fill(t, s)
 			return writes
 		}
 		if writes == breath { // far behind: others have their turn
-			l.wakeUp(s)
+			l.hub.lanes[s.lane].wakeUp(s)
 			return writes
 		}
 		_, goal := t.Head()
@@ -370,7 +377,7 @@ func (l *lane) serve(t *Topic, s *Sub) (writes int) {
 }
 
 // fill asks for the page that follows a cursor outside of the ring.
-func (l *lane) fill(t *Topic, s *Sub) {
+func (l *walker) fill(t *Topic, s *Sub) {
 	if s.flags&filling != 0 {
 		return
 	}
@@ -379,10 +386,10 @@ func (l *lane) fill(t *Topic, s *Sub) {
 }
 
 // receive gives a subscription the page that it has waited for.
-func (l *lane) receive(r result) {
+func (l *walker) receive(r result) {
 	s := r.sub
 	t := s.topic
-	m := t.list(s.lane())
+	m := s.list()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.flags&filling == 0 { // detached meanwhile
@@ -397,7 +404,7 @@ func (l *lane) receive(r result) {
 		return // a signal was refused: Wake will have the page read again
 	}
 	p := r.page
-	if epoch, _ := t.Head(); epoch != p.Epoch || !p.Reset && s.gen != t.gen.Load() {
+	if epoch, _ := t.Head(); epoch != p.Epoch || !p.Reset && s.gen != t.generation() {
 		l.serve(t, s) // the log was replaced while the page was read
 		return
 	}
@@ -418,7 +425,7 @@ func (l *lane) receive(r result) {
 		return
 	}
 	if p.Reset {
-		s.cursor, s.gen = p.Through, t.gen.Load()
+		s.cursor, s.gen = p.Through, t.generation()
 		s.flags &^= lagging
 		l.hub.fills.resets.Add(1)
 	} else {

@@ -154,8 +154,8 @@ func (t *Topic) dropRing(r *ring) {
 
 // batch is what one write offers: frames of the log and signals behind them.
 type batch struct {
-	from    int64  // the cursor that it follows
-	gen     uint32 // of the topic's epoch, when the batch was made
+	from    int64      // the cursor that it follows
+	gen     generation // of the topic's epoch, when the batch was made
 	valid   bool
 	status  status
 	inside  bool // a cursor from outside may go on in the ring from here
@@ -190,7 +190,7 @@ func (t *Topic) collect(b *batch, s *Sub, goal int64, signals [][]byte) {
 	b.through = cursor
 	size := 0
 	t.mu.Lock()
-	b.gen = t.gen.Load()
+	b.gen = t.generation()
 	b.status = t.reach(cursor)
 	b.inside = t.admits(cursor)
 	if s.flags&foreign != 0 && b.status == ready && !b.inside {

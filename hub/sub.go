@@ -9,8 +9,9 @@ type Sub struct {
 	// Guarded by the lock of the members list it is in.
 	cursor int64
 	index  int32 // in members.subs; -1: detached
-	gen    uint32
+	gen    generation
 	flags  flags
+	lane   uint8 // of the list; never changes
 }
 
 type flags uint8
@@ -38,6 +39,7 @@ func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor, head int64, resu
 	lane := sink.Lane() % len(t.hub.lanes)
 	m := t.list(lane)
 	m.mu.Lock()
+	s.lane = m.lane
 	t.mu.Lock()
 	switch {
 	case t.head == unknown:
@@ -47,7 +49,7 @@ func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor, head int64, resu
 		t.forget()
 		t.head = head
 	}
-	gen := t.gen.Load()
+	gen := t.generation()
 	if t.epoch != epoch {
 		gen-- // stale: it will be told to start over
 	}
@@ -69,10 +71,10 @@ func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor, head int64, resu
 	}
 	m.subs = append(m.subs, s)
 	t.subs.Add(1)
-	stale := gen != t.gen.Load()
+	stale := gen != t.generation()
 	m.mu.Unlock()
 	if behind || resume || stale {
-		t.hub.lanes[lane].wakeUp(s)
+		t.hub.lanes[m.lane].wakeUp(s)
 	}
 }
 
@@ -83,7 +85,7 @@ func (s *Sub) Detach() {
 	if t == nil {
 		return
 	}
-	m := t.list(s.lane())
+	m := s.list()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.flags&attached == 0 {
@@ -108,7 +110,7 @@ func (s *Sub) Detach() {
 // can take more.
 func (s *Sub) Wake() {
 	if s.topic != nil {
-		s.topic.hub.lanes[s.lane()].wakeUp(s)
+		s.topic.hub.lanes[s.lane].wakeUp(s)
 	}
 }
 
@@ -117,10 +119,17 @@ func (s *Sub) Cursor() int64 {
 	if s.topic == nil {
 		return 0
 	}
-	m := s.topic.list(s.lane())
+	m := s.list()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return s.cursor
 }
 
-func (s *Sub) lane() int { return s.sink.Lane() % len(s.topic.hub.lanes) }
+// list is where the subscription is a member.
+func (s *Sub) list() *members {
+	t := s.topic
+	if s.lane == t.home.lane {
+		return &t.home
+	}
+	return &(*t.wide.Load())[s.lane]
+}

@@ -18,21 +18,37 @@ type Topic struct {
 	ring  *ring // nil while there is nothing in it
 	gen   atomic.Uint32
 	subs  atomic.Int32
-	lanes []atomic.Pointer[members] // by lane; nil where there has been no member
+
+	home members                   // of whom one lane alone has to know
+	wide atomic.Pointer[[]members] // by lane, beside home; nil unless there are many
 }
 
 const unknown = -1
 
+// spread is how many members a topic has on one lane before others are spread
+// over all of them. A lane walks a few members faster than two lanes do, and
+// what comes in meanwhile goes out in fewer writes.
+const spread = 256
+
+// generation counts the epochs of a topic.
+type generation uint16
+
+func (t *Topic) generation() generation { return generation(t.gen.Load()) }
+
 // members are the subscriptions of one topic on one lane.
 type members struct {
-	topic  *Topic
-	queued atomic.Bool
+	topic *Topic
+	lane  uint8
+	walk  walk
 
 	mu      sync.Mutex
 	subs    []*Sub
 	waiting *signals // nil: none
 	pass    *pass    // the walk under way; nil: none
 }
+
+// home is the lane.
+func (m *members) home() *lane { return m.topic.hub.lanes[m.lane] }
 
 // signals wait for a walk.
 type signals struct{ frames [][]byte }
@@ -41,8 +57,11 @@ type signals struct{ frames [][]byte }
 // attaches or appends.
 func (t *Topic) Init(h *Hub, log Log) {
 	t.hub, t.log, t.head = h, log, unknown
-	t.lanes = make([]atomic.Pointer[members], len(h.lanes))
+	t.home.topic, t.home.lane = t, uint8(h.homes.Add(1)%uint32(len(h.lanes)))
 }
+
+// Log returns what Init was given.
+func (t *Topic) Log() Log { return t.log }
 
 // Len returns how many subscriptions there are.
 func (t *Topic) Len() int { return int(t.subs.Load()) }
@@ -159,11 +178,7 @@ const maxSignals = 32
 // Signal sends a frame that is not of the log to all subscriptions that can
 // take it now. Those whose sink is busy miss it.
 func (t *Topic) Signal(frame []byte) {
-	for i := range t.lanes {
-		m := t.lanes[i].Load()
-		if m == nil {
-			continue
-		}
+	for m := range t.lists {
 		m.mu.Lock()
 		if len(m.subs) > 0 {
 			if m.waiting == nil {
@@ -177,27 +192,51 @@ func (t *Topic) Signal(frame []byte) {
 			w.frames = append(w.frames, frame)
 		}
 		m.mu.Unlock()
-		t.hub.lanes[i].push(m)
+		m.home().push(m)
 	}
 }
 
 // schedule has every lane with members walk them.
 func (t *Topic) schedule() {
-	for i := range t.lanes {
-		if m := t.lanes[i].Load(); m != nil {
-			t.hub.lanes[i].push(m)
+	for m := range t.lists {
+		if !m.help() {
+			m.home().push(m)
 		}
 	}
 }
 
-// list returns the lane's members, made on first use.
-func (t *Topic) list(lane int) *members {
-	p := &t.lanes[lane]
-	if m := p.Load(); m != nil {
-		return m
+// lists goes through the members' lists.
+func (t *Topic) lists(yield func(*members) bool) {
+	if !yield(&t.home) {
+		return
 	}
-	p.CompareAndSwap(nil, &members{topic: t})
-	return p.Load()
+	if w := t.wide.Load(); w != nil {
+		for i := range *w {
+			if m := &(*w)[i]; m.lane != t.home.lane && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// list returns where a new member belongs whose sink has the lane.
+func (t *Topic) list(lane int) *members {
+	if int(t.subs.Load()) < spread || len(t.hub.lanes) == 1 {
+		return &t.home
+	}
+	w := t.wide.Load()
+	if w == nil {
+		lists := make([]members, len(t.hub.lanes))
+		for i := range lists {
+			lists[i].topic, lists[i].lane = t, uint8(i)
+		}
+		t.wide.CompareAndSwap(nil, &lists)
+		w = t.wide.Load()
+	}
+	if lane == int(t.home.lane) {
+		return &t.home
+	}
+	return &(*w)[lane]
 }
 
 // Drop lets go of the topic's ring. The topic has no subscriptions any more,

@@ -36,6 +36,21 @@ func (t *Transport) enter() entry {
 	return entered
 }
 
+// Full reports whether there is no room for another connection, so that nothing has
+// to be found out about one that would be refused. A request that is refused for it
+// counts as rejected.
+func (t *Transport) Full() bool {
+	over := t.opts.Overloaded != nil && t.opts.Overloaded()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	most := t.opts.MaxConnections
+	if full := over || most > 0 && t.active-t.held >= most; !full || t.refusing {
+		return false
+	}
+	t.rejected.Add(1)
+	return true
+}
+
 // arrive lets the host count who is under way. left is never nil.
 func (t *Transport) arrive(peer netip.Addr) (left func(), ok bool) {
 	ok = true

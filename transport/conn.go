@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -113,6 +114,26 @@ func (c *Conn) Send(frame []byte) {
 		c.put(frame)
 	}
 	c.mu.Unlock()
+}
+
+// Write is Send for a frame that is only valid during the call: what the kernel
+// does not take at once is copied.
+func (c *Conn) Write(frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.is(cannotWrite) {
+		return
+	}
+	if c.out != nil || c.net != nil {
+		c.put(slices.Clone(frame))
+		return
+	}
+	switch n, err := c.write(frame); {
+	case err != nil:
+		c.broke(err)
+	case n < len(frame):
+		c.hold(slices.Clone(frame), n)
+	}
 }
 
 // Signal is Send, except that the frame is dropped, and false returned, when

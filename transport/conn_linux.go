@@ -3,6 +3,7 @@ package transport
 import (
 	"io"
 	"net/netip"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -278,18 +279,18 @@ func (c *Conn) flush(l *loop) {
 
 // peerOf asks the kernel for the address of fd's peer.
 func peerOf(fd int) netip.AddrPort {
-	sa, err := unix.Getpeername(fd)
+	sa, err := syscall.Getpeername(fd)
 	if err != nil {
 		return netip.AddrPort{}
 	}
 	return sockaddr(sa)
 }
 
-func sockaddr(sa unix.Sockaddr) netip.AddrPort {
+func sockaddr(sa syscall.Sockaddr) netip.AddrPort {
 	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
 	}
 	return netip.AddrPort{}

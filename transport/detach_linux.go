@@ -31,7 +31,7 @@ func (t *Transport) adopt(c *Conn, conn net.Conn) bool {
 	// of it any more.
 	_ = conn.Close()
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0)
-	boundOutput(fd)
+	setOptions(fd)
 	c.fd = int32(fd)
 	return true
 }
@@ -52,15 +52,32 @@ func dup(sc syscall.Conn) (fd int, err error) {
 	return fd, err
 }
 
-// boundOutput keeps the kernel from hiding a slow reader behind megabytes.
-func boundOutput(fd int) {
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, joinBytes)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, joinBytes)
+// options is what every socket has set.
+var options = [...]struct{ level, name, value int }{
+	// The kernel is not to hide a slow reader behind megabytes.
+	{unix.SOL_SOCKET, unix.SO_SNDBUF, joinBytes},
+	{unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, joinBytes},
+	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+}
+
+func setOptions(fd int) {
+	for _, o := range options {
+		_ = unix.SetsockoptInt(fd, o.level, o.name, o.value) // a Unix socket has no TCP
+	}
+}
+
+func optionsOf(fd int) (values [len(options)]int) {
+	for i, o := range options {
+		values[i], _ = unix.GetsockoptInt(fd, o.level, o.name)
+	}
+	return values
 }
 
 // run hands an adopted connection to the host and to its loop.
 func (t *Transport) run(c *Conn, pre []byte, open func(*Conn) Handler) {
-	if !t.handOut(c, open) {
+	ok := t.handOut(c, open)
+	c.uncork()
+	if !ok {
 		c.mu.Lock()
 		fd := int(c.fd)
 		c.fd = -1

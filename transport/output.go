@@ -84,13 +84,22 @@ func (c *Conn) put(frame []byte) {
 	case c.net != nil:
 		c.takeFrames([][]byte{frame})
 	default:
-		if n, err := c.write(frame); n < len(frame) {
-			c.keepTail([][]byte{frame}, n, err)
-			if c.out != nil && n == 0 {
-				c.out.push(frame)
-			}
+		switch n, err := c.write(frame); {
+		case err != nil:
+			c.broke(err)
+		case n < len(frame):
+			c.hold(frame, n)
 		}
 	}
+}
+
+// hold keeps what is left of a frame of which the kernel has taken n bytes. It
+// needs mu and nothing that waits.
+func (c *Conn) hold(frame []byte, n int) {
+	o := &output{since: c.t.ticks()}
+	o.push(frame[n:])
+	c.out = o
+	c.watch()
 }
 
 // pong answers a ping.

@@ -30,6 +30,8 @@ type listener struct {
 	resume  uint32 // tick
 	stopped sync.Once
 	done    chan struct{}
+
+	drained, asked, inherited bool // see tune
 }
 
 // serveLoop serves ln on event loops if it is a listener that can be.
@@ -70,6 +72,7 @@ func (t *Transport) newListener(ln net.Listener, accept AcceptFunc) (*listener, 
 	if err != nil {
 		return nil, err
 	}
+	setOptions(fd)
 	return &listener{l: l, ln: ln, accept: accept, fd: fd, spare: openSpare(), done: make(chan struct{})}, nil
 }
 
@@ -132,12 +135,14 @@ func (s *listener) sweep(now uint32) (urgent bool) {
 // ready implements source.
 func (s *listener) ready(poll.Events) {
 	for range acceptBatch {
-		fd, sa, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		// Not the function of x/sys/unix, which asks each socket for its protocol.
+		fd, sa, err := syscall.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
 			s.short = false
 			s.greet(fd, sockaddr(sa))
 		case unix.EAGAIN:
+			s.drained = true
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 			s.exhausted(err)
@@ -164,9 +169,7 @@ func (s *listener) greet(fd int, from netip.AddrPort) {
 		s.turnAway(fd)
 		return
 	}
-	// Set on each: not every kernel has accepted sockets inherit them.
-	boundOutput(fd)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	s.tune(fd)
 	l, err := t.loopAt(t.nextLoop())
 	if err != nil {
 		_ = unix.Close(fd)
@@ -180,6 +183,17 @@ func (s *listener) greet(fd int, from netip.AddrPort) {
 		return
 	}
 	l.call(h.open)
+}
+
+// tune sets the options of an accepted socket, unless it has them of the listener.
+// Most kernels see to that, and did for what came in after the listener had them.
+func (s *listener) tune(fd int) {
+	if s.drained && !s.asked {
+		s.asked, s.inherited = true, optionsOf(fd) == optionsOf(s.fd)
+	}
+	if !s.inherited {
+		setOptions(fd)
+	}
 }
 
 // remote is how net/http writes a peer's address.

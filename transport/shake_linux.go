@@ -3,6 +3,7 @@ package transport
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -25,13 +26,17 @@ type shake struct {
 	over     bool
 }
 
-// open starts to read the request, which most often is there already.
+// open reads the request, which most often is there already: only if it is not,
+// the loop has to watch for it.
 func (h *shake) open() {
-	h.watch(h.l.t.ticks() + h.l.t.shakeTicks)
+	h.deadline, h.slot = h.l.t.ticks()+h.l.t.shakeTicks, unwatched
+	h.ready(poll.Readable)
 	if !h.over {
-		h.ready(poll.Readable)
+		h.watch(h.deadline)
 	}
 }
+
+const unwatched = -1
 
 func (h *shake) watch(deadline uint32) {
 	h.deadline = deadline
@@ -52,13 +57,19 @@ func (h *shake) cut() {
 	if !h.refused {
 		h.left()
 	}
-	h.l.release(h.slot, h.fd, true)
+	h.unwatch()
 	h.l.shut = append(h.l.shut, h.fd)
 	if h.turned {
 		h.l.t.unholdRefusal()
 		return
 	}
 	h.l.t.leave()
+}
+
+func (h *shake) unwatch() {
+	if h.slot != unwatched {
+		h.l.release(h.slot, h.fd, true)
+	}
 }
 
 // sweep implements source.
@@ -93,7 +104,7 @@ func (h *shake) ready(poll.Events) {
 	}
 	// From here on a worker owns the descriptor: accept may block.
 	h.over = true
-	h.l.release(h.slot, h.fd, true)
+	h.unwatch()
 	work := func() { h.answer(bad) }
 	if !h.l.t.workers.run(work) {
 		h.left()
@@ -114,21 +125,38 @@ func (h *shake) answer(bad *HandshakeError) {
 		return
 	}
 	n := endOfHeader(h.buf)
-	answer, open, dropped := t.greet(greeting{raw: h.buf[:n], remote: remote(h.from)}, h.s.accept)
+	answer, open, _ := t.greet(greeting{raw: h.buf[:n], remote: remote(h.from)}, h.s.accept)
 	if open == nil {
 		h.refuse(answer)
 		return
 	}
-	// The socket is fresh, so a whole answer fits into its buffer.
-	if n, err := unix.Write(h.fd, answer); err != nil || n < len(answer) {
-		_ = unix.Close(h.fd)
-		dropped()
-		t.leave()
-		return
-	}
 	c := t.newConn(h.l.id)
 	c.fd = int32(h.fd)
+	// The answer waits for what open sends, so that both go out in one write.
+	c.out = &output{since: t.ticks()}
+	c.out.push(answer)
 	t.run(c, h.buf[n:], open)
+}
+
+// uncork writes the answer to an upgrade and what has been sent behind it.
+func (c *Conn) uncork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil || c.is(cannotWrite&^isClosing) {
+		return
+	}
+	answer, all := len(c.out.frames[0]), slices.Concat(c.out.frames...)
+	c.out = nil
+	n, err := c.write(all)
+	c.t.counters[c.loop].bytesOut.Add(-int64(min(n, answer))) // no part of the handshake counts
+	switch {
+	case err != nil:
+		c.broke(err)
+	case n < len(all):
+		c.hold(all, n)
+	case c.is(isClosing):
+		c.closeWrite()
+	}
 }
 
 // refuse sends the answer and has the loop wait until the peer has read it. The loop

@@ -22,8 +22,22 @@ func appendKey(b []byte, name string) []byte {
 // appendQuoted writes U+FFFD for what is not UTF-8, which is all that its
 // error is about.
 func appendQuoted(b []byte, s string) []byte {
+	if plain(s) {
+		b = append(append(b, '"'), s...)
+		return append(b, '"')
+	}
 	b, _ = jsontext.AppendQuote(b, s)
 	return b
+}
+
+// plain reports whether s stands in JSON as it is, as ids and most names do.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func appendString(b []byte, name, s string) []byte {

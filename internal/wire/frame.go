@@ -9,6 +9,10 @@ const headroom = 10
 // room in front for the header that [Seal] writes.
 func NewFrame(n int) []byte { return make([]byte, headroom, headroom+n) }
 
+// Reuse returns the buffer of an earlier frame, as [NewFrame] would, to append
+// another one to.
+func Reuse(b []byte) []byte { return append(b[:0], make([]byte, headroom)...) }
+
 // Seal completes a buffer that began as [NewFrame]: it puts the header of an
 // unmasked, final text frame (RFC 6455, section 5.2) right before the payload
 // and returns header and payload, in the same memory.

@@ -16,8 +16,12 @@ func (s *Store) Kept(key string) Kept {
 	if n == nil {
 		n = &nonces{}
 	}
+	ids := r.byID
+	if ids == nil {
+		ids = &index[string]{}
+	}
 	return Kept{
-		r.msgs.len(), len(r.byID.m), r.log.len() - r.log.dead,
+		r.msgs.len(), len(ids.m), r.log.len() - r.log.dead,
 		n.sent.len(), len(n.places.m), n.trimmed.len(),
 	}
 }

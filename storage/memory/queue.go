@@ -3,15 +3,22 @@ package memory
 import "slices"
 
 // queue is a slice that is filled at the end and emptied at the front, and
-// gives its memory back.
+// gives its memory back. A nil one is empty.
 type queue[T any] struct {
 	buf   []T
 	start int // what is before it has been popped
 }
 
-func (q *queue[T]) items() []T { return q.buf[q.start:] }
-func (q *queue[T]) len() int   { return len(q.buf) - q.start }
-func (q *queue[T]) push(v T)   { q.buf = append(q.buf, v) }
+func (q *queue[T]) items() []T {
+	if q == nil {
+		return nil
+	}
+	return q.buf[q.start:]
+}
+
+func (q *queue[T]) len() int { return len(q.items()) }
+
+func (q *queue[T]) push(v T) { q.buf = append(q.buf, v) }
 
 // pop drops the first item.
 func (q *queue[T]) pop() {
@@ -40,13 +47,16 @@ func (q *queue[T]) replace(items []T) {
 }
 
 // index is a map to numbers that gives its memory back when most of it has
-// been dropped, which a map by itself does not.
+// been dropped, which a map by itself does not. A nil one is empty.
 type index[K comparable] struct {
 	m    map[K]int64
 	peak int
 }
 
 func (x *index[K]) get(k K) (int64, bool) {
+	if x == nil {
+		return 0, false
+	}
 	v, ok := x.m[k]
 	return v, ok
 }

@@ -19,11 +19,13 @@ type room struct {
 	seq   int64
 	floor int64 // highest FirstRev that has been trimmed
 
-	info   *chat.RoomInfo // nil only before the room is made
-	msgs   queue[*chat.Message]
-	byID   index[string] // id to seq
-	log    changelog
-	nonces *nonces // nil before the first: most rooms that idle have none
+	info *chat.RoomInfo // nil only before the room is made
+	log  changelog
+
+	// Nil before the first message: most rooms that idle have none.
+	msgs   *queue[*chat.Message]
+	byID   *index[string] // id to seq
+	nonces *nonces
 }
 
 var (
@@ -124,6 +126,9 @@ func (r *room) add(o *settled, now time.Duration, c *chat.Change, res *chat.Resu
 	copyMessage(m, &c.Message)
 	m.Room, m.Seq, m.FirstRev = r.info.ID, r.seq, r.rev+1
 	m.CreatedAt, m.EditedAt, m.DeletedAt = stamp(c.At), time.Time{}, time.Time{}
+	if r.msgs == nil {
+		r.msgs, r.byID = &queue[*chat.Message]{}, &index[string]{}
+	}
 	r.msgs.push(nil) // put fills it
 	r.byID.put(m.ID, m.Seq)
 	if m.Nonce != "" {

@@ -1,0 +1,40 @@
+package chat
+
+import "time"
+
+// A token lasts for hours, and a timer for each session until then would cost
+// more than the rest of it. So an expirySweep looks at a part of the sessions
+// every second, and only what ends before it comes by again gets a timer.
+const (
+	expirySweepEvery = time.Second
+	expiryRound      = time.Duration(len(directory{}.shards)) * expirySweepEvery
+)
+
+// expirySweep visits one shard of the directory after the other.
+type expirySweep struct {
+	srv  *Server
+	next int
+}
+
+func (e *expirySweep) ring(now time.Time) {
+	users := &e.srv.users
+	for _, s := range users.shard(e.next) {
+		if who := s.who.Load(); who != nil {
+			s.expire(who, now)
+		}
+	}
+	e.next = (e.next + 1) % len(users.shards)
+	e.srv.timers.at(now.Add(expirySweepEvery), e)
+}
+
+// expire has ring called when who expires, unless that is so late that the
+// sweep comes by before.
+func (s *session) expire(who *identity, now time.Time) {
+	if who.expires() == 0 {
+		return
+	}
+	// Twice the round: a machine that was held up must not miss it.
+	if at := time.UnixMilli(who.expires()); at.Before(now.Add(2 * expiryRound)) {
+		s.srv.timers.at(at, s)
+	}
+}
