@@ -14,7 +14,7 @@
 //
 // One goroutine per lane does the writing, walking the members of topics that
 // have moved, round robin, a bounded number of writes at a time. A topic has
-// its lane, which it is dealt; what it has members beyond a few hundred is
+// its lane, which it is dealt; what it has members beyond a thousand is
 // walked by the lanes of their sinks, all at the same time. Frames that are appended while
 // a lane is busy go out together in its next pass: under load they coalesce by
 // themselves, with no timer.
@@ -76,6 +76,7 @@ type Log interface {
 // Options configure a Hub; zero means default.
 type Options struct {
 	Lanes      int // goroutines that write; 1
+	Spread     int // members that a topic has on one lane before others go to all lanes, which is slower for few; 1024
 	RingFrames int // frames kept per topic; 256
 	RingBytes  int // bytes kept per topic; 256 KiB
 	TotalBytes int // bytes kept in all topics, the coldest go first; 64 MiB
@@ -110,6 +111,7 @@ type Hub struct {
 // New starts a hub. Close ends it.
 func New(opt Options) *Hub {
 	setDefault(&opt.Lanes, 1)
+	setDefault(&opt.Spread, 1024)
 	setDefault(&opt.RingFrames, 256)
 	setDefault(&opt.RingBytes, 256<<10)
 	setDefault(&opt.TotalBytes, 64<<20)

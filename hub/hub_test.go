@@ -146,7 +146,7 @@ func TestRingsAreBounded(t *testing.T) {
 
 func TestNothingIsOfferedAfterDetach(t *testing.T) {
 	for range 200 {
-		h := hub.New(hub.Options{Lanes: 2})
+		h := hub.New(hub.Options{Lanes: 2, Spread: 1})
 		m := &model{}
 		newTopic(h, m)
 		var gone atomic.Bool
@@ -174,7 +174,7 @@ func TestNothingIsOfferedAfterDetach(t *testing.T) {
 
 func TestSignalsReachWhoCanTakeThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := hub.New(hub.Options{Lanes: 2})
+		h := hub.New(hub.Options{Lanes: 2, Spread: 1})
 		defer h.Close()
 		m := &model{}
 		newTopic(h, m)
@@ -196,7 +196,7 @@ func TestSignalsReachWhoCanTakeThem(t *testing.T) {
 }
 
 func TestClosedHubWritesNothing(t *testing.T) {
-	h := hub.New(hub.Options{Lanes: 3})
+	h := hub.New(hub.Options{Lanes: 3, Spread: 1})
 	m := &model{}
 	newTopic(h, m)
 	s := &sink{}

@@ -27,6 +27,8 @@ type walker struct {
 	solo    batch   // for subscriptions served by themselves
 	free    []*pass
 	written int // since others were let run
+
+	writes, delivered int // not in counts yet
 }
 
 type counts struct{ passes, writes, delivered, refused atomic.Int64 }
@@ -131,10 +133,21 @@ func (l *lane) run() {
 			l.wake(s)
 			wakes[i] = nil
 		}
+		l.settle()
 		l.yield(nw + nr)
 		if m != nil && m.walk.claim() { // else somebody has helped
 			l.step(m)
 		}
+	}
+}
+
+// settle adds to the counts what has been done. Once for each write it would cost
+// as much as the rest of what is not the kernel's.
+func (l *walker) settle() {
+	if l.writes > 0 {
+		l.counts.writes.Add(int64(l.writes))
+		l.counts.delivered.Add(int64(l.delivered))
+		l.writes, l.delivered = 0, 0
 	}
 }
 
@@ -183,6 +196,7 @@ func (l *walker) step(m *members) {
 		done += wrote
 		l.yield(wrote)
 	}
+	l.settle()
 	if p.next >= 0 {
 		m.walk.requeue(l.hub)
 		m.home().enqueue(m)
@@ -302,7 +316,7 @@ func (l *walker) write(s *Sub, b *batch) {
 	taken := 0
 	if len(b.frames) > 0 {
 		taken = s.sink.Write(b.joined, b.frames)
-		l.counts.writes.Add(1)
+		l.writes++
 		if taken < len(b.frames) {
 			s.flags |= blocked
 			l.counts.refused.Add(1)
@@ -315,7 +329,7 @@ func (l *walker) write(s *Sub, b *batch) {
 		s.cursor = b.revs[log-1]
 	}
 	if log > 0 {
-		l.counts.delivered.Add(int64(log))
+		l.delivered += log
 	}
 }
 

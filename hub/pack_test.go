@@ -65,7 +65,7 @@ func (s *packSink) Write(joined []byte, frames [][]byte) int {
 func TestFramesArePackedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		h := hub.New(hub.Options{Lanes: 3, Pack: func(f []byte) []byte { calls.Add(1); return pack(f) }})
+		h := hub.New(hub.Options{Lanes: 3, Spread: 2, Pack: func(f []byte) []byte { calls.Add(1); return pack(f) }})
 		defer h.Close()
 		m := &model{}
 		newTopic(h, m)

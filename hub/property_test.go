@@ -255,7 +255,7 @@ func TestEveryCursorSeesEveryChangeOnce(t *testing.T) {
 }
 
 func run(steps []op, ring, page, things int) error {
-	h := hub.New(hub.Options{Lanes: 2, RingFrames: ring, Fills: 2, Pack: pack, Logger: slog.New(slog.DiscardHandler)})
+	h := hub.New(hub.Options{Lanes: 2, Spread: 1 + ring%3, RingFrames: ring, Fills: 2, Pack: pack, Logger: slog.New(slog.DiscardHandler)})
 	defer h.Close()
 	m := &model{page: page, topic: new(hub.Topic), resets: map[[2]int64]map[int]int64{}}
 	m.topic.Init(h, m)
@@ -406,7 +406,7 @@ func verify(m *model, readers []*reader, published int) error {
 
 func TestMembersThatKeepUpAreNotServedFromTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := hub.New(hub.Options{Lanes: 2})
+		h := hub.New(hub.Options{Lanes: 2, Spread: 1})
 		defer h.Close()
 		m := &model{page: 10, topic: new(hub.Topic)}
 		m.topic.Init(h, m)

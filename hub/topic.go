@@ -25,11 +25,6 @@ type Topic struct {
 
 const unknown = -1
 
-// spread is how many members a topic has on one lane before others are spread
-// over all of them. A lane walks a few members faster than two lanes do, and
-// what comes in meanwhile goes out in fewer writes.
-const spread = 256
-
 // generation counts the epochs of a topic.
 type generation uint16
 
@@ -221,7 +216,7 @@ func (t *Topic) lists(yield func(*members) bool) {
 
 // list returns where a new member belongs whose sink has the lane.
 func (t *Topic) list(lane int) *members {
-	if int(t.subs.Load()) < spread || len(t.hub.lanes) == 1 {
+	if int(t.subs.Load()) < t.hub.opt.Spread || len(t.hub.lanes) == 1 {
 		return &t.home
 	}
 	w := t.wide.Load()

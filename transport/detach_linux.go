@@ -55,8 +55,8 @@ func dup(sc syscall.Conn) (fd int, err error) {
 // options is what every socket has set.
 var options = [...]struct{ level, name, value int }{
 	// The kernel is not to hide a slow reader behind megabytes.
-	{unix.SOL_SOCKET, unix.SO_SNDBUF, joinBytes},
-	{unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, joinBytes},
+	{unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer},
+	{unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, sendBuffer},
 	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 }
 

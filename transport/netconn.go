@@ -33,7 +33,7 @@ func newNetConn(c *Conn, conn net.Conn) *netConn {
 		n.raw = tc.NetConn()
 	}
 	if b, ok := n.raw.(interface{ SetWriteBuffer(int) error }); ok {
-		_ = b.SetWriteBuffer(joinBytes) // see setOptions
+		_ = b.SetWriteBuffer(sendBuffer)
 	}
 	return n
 }

@@ -23,7 +23,9 @@ type Options struct {
 	// them, goroutines elsewhere. EngineEpoll is the same, but New fails where there
 	// are no loops. EngineGoroutine uses no loops.
 	Engine string
-	// Loops is the number of event loops: GOMAXPROCS, at most 8.
+	// Loops is the number of event loops: half of GOMAXPROCS, at least 1 and at most 8.
+	// What they read others have to work on, and a loop that is busy takes more with
+	// each call.
 	Loops int
 
 	// MaxMessage is the largest message delivered, over all its fragments: 64 KiB.
@@ -117,7 +119,7 @@ func (o Options) settle() (Options, error) {
 		v    *int
 		def  int
 	}{
-		{"Loops", &o.Loops, min(runtime.GOMAXPROCS(0), 8)},
+		{"Loops", &o.Loops, min(max(runtime.GOMAXPROCS(0)/2, 1), 8)},
 		{"MaxFragments", &o.MaxFragments, 1024},
 		{"MaxConnections", &o.MaxConnections, 0},
 		{"HandshakeBytes", &o.HandshakeBytes, 16 << 10},

@@ -7,6 +7,9 @@ const (
 	// be to be copied beside others rather than written by itself.
 	joinBytes   = 64 << 10
 	joinedFrame = 16 << 10
+	// sendBuffer is how much the kernel is asked to hold of what a peer does not
+	// take. It rounds up: of 48 KiB it makes up to 60.
+	sendBuffer = 48 << 10
 )
 
 // output is what waits to be written: whole frames, of which the first may have

@@ -21,28 +21,44 @@ func (t *Transport) Serve(ln net.Listener, accept AcceptFunc) error {
 	if handled, err := t.serveLoop(ln, accept); handled {
 		return err
 	}
-	l := &acceptor{ln: ln}
+	l := &acceptor{ln: ln, stopped: make(chan struct{})}
 	defer l.stop()
 	if !t.keep(l) {
 		return ErrClosed
 	}
 	defer t.forget(l)
-	return t.acceptLoop(ln, accept)
+	return t.acceptLoop(l, accept)
 }
 
 // acceptor is a listener served by an accept loop.
 type acceptor struct {
-	ln   net.Listener
-	once sync.Once
+	ln      net.Listener
+	once    sync.Once
+	stopped chan struct{}
 }
 
-func (l *acceptor) stop() { l.once.Do(func() { _ = l.ln.Close() }) }
+func (l *acceptor) stop() {
+	l.once.Do(func() {
+		close(l.stopped)
+		_ = l.ln.Close()
+	})
+}
 
-func (t *Transport) acceptLoop(ln net.Listener, accept AcceptFunc) error {
+// wait passes d, or less if the listener is stopped.
+func (l *acceptor) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.stopped:
+	}
+}
+
+func (t *Transport) acceptLoop(l *acceptor, accept AcceptFunc) error {
 	const longest = time.Second
 	var pause time.Duration
 	for {
-		conn, err := ln.Accept()
+		conn, err := l.ln.Accept()
 		switch {
 		case err == nil:
 			pause = 0
@@ -52,7 +68,7 @@ func (t *Transport) acceptLoop(ln net.Listener, accept AcceptFunc) error {
 			// Out of descriptors or the like: without a pause this would spin.
 			pause = min(max(2*pause, 5*time.Millisecond), longest)
 			t.log.Warn("transport: accept", "error", err, "retry_in", pause)
-			time.Sleep(pause)
+			l.wait(pause)
 			continue
 		default:
 			return err

@@ -172,10 +172,7 @@ func (s *listener) greet(fd int, from netip.AddrPort) {
 	s.tune(fd)
 	l, err := t.loopAt(t.nextLoop())
 	if err != nil {
-		_ = unix.Close(fd)
-		left()
-		t.leave()
-		return
+		l = s.l // no descriptors for a loop that has not started: this one runs
 	}
 	h := &shake{l: l, s: s, fd: fd, from: from, left: left}
 	if l == s.l {
