@@ -20,7 +20,7 @@ const (
 // long enough, and reports whether it has.
 func (m *members) help() bool {
 	l := m.home()
-	if m.topic.Len() > small || m.walk.waited(l.hub) < patience || !m.walk.claim() {
+	if m.topic.Len() > small || m.walk.waited(l.hub) < patience || l.hub.ctx.Err() != nil || !m.walk.claim() {
 		return false
 	}
 	w := l.hub.walkers.Get().(*walker)

@@ -60,8 +60,8 @@ type Page struct {
 }
 
 // Log is the whole of a topic's log, for cursors that have fallen out of the
-// ring. Its methods are called from the hub's goroutines, never under a lock
-// that Attach, Detach or Append need.
+// ring. Its methods are called from the hub's goroutines, and Synced from those
+// that append, too; never under a lock that Attach, Detach or Append need.
 type Log interface {
 	// Fill returns what has changed after the cursor. stale says that the
 	// cursor belongs to another epoch, so that only a reset can be the answer.
