@@ -18,22 +18,28 @@ import (
 
 // bare is the least that a server can do to send every message to everybody:
 // one goroutine, sockets, writes. It answers handshakes, numbers the messages
-// that have come in since its last pass, joins their frames, and writes the
-// joined bytes to one socket after the other. It has no users, no store, no
-// heartbeat, and no plan for a socket that does not take all.
+// that have come in since its last pass, joins the frames of each room, and
+// writes the joined bytes to one socket after the other. It has no users, no
+// store, no heartbeat, and no plan for a socket that does not take all.
 type bare struct {
 	epoll, listener int
 	conns           map[int32]*bareConn
-	members         []int32
+	rooms           map[string]*bareRoom
 	quit            atomic.Bool
 	ended           chan error
 
-	rev    int64
-	frames [][]byte // of this pass
+	dirty  []*bareRoom // have messages for this pass
 	joined []byte
 	buf    []byte
 
 	sent, writes, commands atomic.Int64
+}
+
+// bareRoom is who gets the messages of a room.
+type bareRoom struct {
+	members []int32
+	rev     int64
+	frames  [][]byte // of this pass
 }
 
 // bareConn is one socket.
@@ -45,7 +51,7 @@ type bareConn struct {
 
 // runBare is the role of the bare server process.
 func runBare(in io.Reader, out io.Writer) error {
-	b := &bare{conns: make(map[int32]*bareConn), buf: make([]byte, 64<<10), ended: make(chan error, 1), listener: -1}
+	b := &bare{conns: make(map[int32]*bareConn), rooms: make(map[string]*bareRoom), buf: make([]byte, 64<<10), ended: make(chan error, 1), listener: -1}
 	m := &mouth{out: out}
 	o := ops{
 		"start": op(b.start),
@@ -179,17 +185,25 @@ func (b *bare) command(fd int32, c *bareConn, payload []byte) error {
 	if err := cmd.Decode(payload); err != nil {
 		return err
 	}
-	if cmd.Type == wire.TypeJoin {
-		b.members = append(b.members, fd)
-		return b.write(fd, wire.Seal(wire.AppendJoined(wire.NewFrame(128), &wire.Joined{Ref: cmd.Ref, Room: cmd.Room, Epoch: "bare", Head: b.rev})))
+	r := b.rooms[cmd.Room]
+	if r == nil {
+		r = &bareRoom{}
+		b.rooms[cmd.Room] = r
 	}
-	b.rev++
+	if cmd.Type == wire.TypeJoin {
+		r.members = append(r.members, fd)
+		return b.write(fd, wire.Seal(wire.AppendJoined(wire.NewFrame(128), &wire.Joined{Ref: cmd.Ref, Room: cmd.Room, Epoch: "bare", Head: r.rev})))
+	}
+	r.rev++
 	b.commands.Add(1)
 	m := wire.Message{
-		ID: fmt.Sprintf("%026d", b.rev), Room: cmd.Room, Seq: b.rev, Rev: b.rev, FirstRev: b.rev,
+		ID: fmt.Sprintf("%026d", r.rev), Room: cmd.Room, Seq: r.rev, Rev: r.rev, FirstRev: r.rev,
 		User: wire.User{ID: c.name, Name: "U" + c.name[1:]}, Kind: "regular", Content: cmd.Content, Nonce: cmd.Nonce, CreatedAt: time.Now(),
 	}
-	b.frames = append(b.frames, wire.Seal(wire.AppendMessage(wire.NewFrame(512), wire.TypeMessage, &m)))
+	if len(r.frames) == 0 {
+		b.dirty = append(b.dirty, r)
+	}
+	r.frames = append(r.frames, wire.Seal(wire.AppendMessage(wire.NewFrame(512), wire.TypeMessage, &m)))
 	return b.write(fd, wire.Seal(wire.AppendAck(wire.NewFrame(192), &wire.Ack{
 		Ref: cmd.Ref, Room: m.Room, ID: m.ID, Seq: m.Seq, Rev: m.Rev, CreatedAt: m.CreatedAt,
 	})))
@@ -197,22 +211,22 @@ func (b *bare) command(fd int32, c *bareConn, payload []byte) error {
 
 // pass gives everybody what has come in since the last one.
 func (b *bare) pass() error {
-	if len(b.frames) == 0 {
-		return nil
-	}
-	b.joined = b.joined[:0]
-	for _, f := range b.frames {
-		b.joined = append(b.joined, f...)
-	}
-	for _, fd := range b.members {
-		if err := b.write(fd, b.joined); err != nil {
-			return err
+	for _, r := range b.dirty {
+		b.joined = b.joined[:0]
+		for _, f := range r.frames {
+			b.joined = append(b.joined, f...)
 		}
+		for _, fd := range r.members {
+			if err := b.write(fd, b.joined); err != nil {
+				return err
+			}
+		}
+		b.sent.Add(int64(len(r.frames) * len(r.members)))
+		b.writes.Add(int64(len(r.members)))
+		clear(r.frames)
+		r.frames = r.frames[:0]
 	}
-	b.sent.Add(int64(len(b.frames) * len(b.members)))
-	b.writes.Add(int64(len(b.members)))
-	clear(b.frames)
-	b.frames = b.frames[:0]
+	b.dirty = b.dirty[:0]
 	return nil
 }
 

@@ -113,3 +113,12 @@ func (c *child) stop() {
 	}
 	<-c.ended
 }
+
+// kill ends the process as a crash would, and waits until it is gone.
+func (c *child) kill() error {
+	err := c.cmd.Process.Kill()
+	for range c.lines { // what it still says is of no interest
+	}
+	<-c.ended
+	return err
+}

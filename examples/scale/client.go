@@ -47,6 +47,10 @@ type client struct {
 	later   []attempt // what is to be tried again, oldest first
 	atOnce  int       // how many connections are being opened at a time
 
+	throttled throttled
+	foreign   foreign
+	resets    int64 // connections that had to start over
+
 	opening, open                               int
 	frames, delivered, signals, pings, commands int64
 }
@@ -57,32 +61,44 @@ type workload interface {
 	acked(c *conn, p *wire.Peeked) error
 }
 
-// runClient is the role of the client process.
-func runClient(in io.Reader, out io.Writer) error {
+// newClient returns one without connections. Its two descriptors end with the
+// process.
+func newClient() (*client, error) {
 	cl := &client{orders: make(chan order, 1), in: make([]byte, 512<<10), dying: -1}
 	var err error
 	if cl.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return err
+		return nil, err
 	}
 	if cl.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return err
+		return nil, err
 	}
-	if err = unix.EpollCtl(cl.epoll, unix.EPOLL_CTL_ADD, cl.wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}); err != nil {
+	return cl, unix.EpollCtl(cl.epoll, unix.EPOLL_CTL_ADD, cl.wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1})
+}
+
+// runClient is the role of the client process.
+func runClient(in io.Reader, out io.Writer) error {
+	cl, err := newClient()
+	if err != nil {
 		return err
 	}
 	m := &mouth{out: out}
 	o := ops{
-		"connect": op(func(a connectArgs) (any, error) { return cl.connect(a, m.progress) }),
-		"resume":  op(func(struct{}) (any, error) { return cl.resume(m.progress) }),
-		"cut":     op(cl.cut),
-		"fanout":  op(func(a fanoutArgs) (any, error) { return cl.fanout(a, m.progress) }),
-		"rooms":   op(func(a roomsArgs) (any, error) { return cl.rooms(a, m.progress) }),
-		"burst":   op(func(a burstArgs) (any, error) { return cl.burst(a, m.progress) }),
-		"steady":  op(func(a steadyArgs) (any, error) { return cl.steady(a, m.progress) }),
-		"note":    op(cl.note),
-		"await":   op(func(a awaitArgs) (any, error) { return cl.await(a, m.progress) }),
-		"stall":   op(cl.stall),
-		"count":   op(cl.count),
+		"connect":  op(func(a connectArgs) (any, error) { return cl.connect(a, m.progress) }),
+		"resume":   op(func(struct{}) (any, error) { return cl.resume(m.progress) }),
+		"cut":      op(cl.cut),
+		"fanout":   op(func(a fanoutArgs) (any, error) { return cl.fanout(a, m.progress) }),
+		"rooms":    op(func(a roomsArgs) (any, error) { return cl.rooms(a, m.progress) }),
+		"burst":    op(func(a burstArgs) (any, error) { return cl.burst(a, m.progress) }),
+		"steady":   op(func(a steadyArgs) (any, error) { return cl.steady(a, m.progress) }),
+		"note":     op(cl.note),
+		"await":    op(func(a awaitArgs) (any, error) { return cl.await(a, m.progress) }),
+		"paced":    op(func(a pacedArgs) (any, error) { return cl.paced(a, m.progress) }),
+		"throttle": op(cl.throttle),
+		"release":  op(cl.release),
+		"more":     op(func(n int) (any, error) { return cl.ramp(n, m.progress) }),
+		"count":    op(cl.count),
+		"abroad":   op(cl.abroad),
+		"damage":   op(cl.damage),
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -108,20 +124,16 @@ func runClient(in io.Reader, out io.Writer) error {
 
 // until runs the loop until done says so, or something is not in order.
 func (cl *client) until(done func() bool) error {
-	return cl.loop(done, func() int { return 10 })
-}
-
-// loop is until with turns that wait as many milliseconds as nap says.
-func (cl *client) loop(done func() bool, nap func() int) error {
 	for cl.err == nil && !done() {
 		cl.mend()
-		cl.turn(nap())
+		cl.turn(10)
 	}
 	return cl.err
 }
 
 // turn waits once and handles what there is.
 func (cl *client) turn(timeoutMS int) {
+	cl.silence()
 	n, err := unix.EpollWait(cl.epoll, cl.events[:], timeoutMS)
 	if err != nil && err != unix.EINTR {
 		cl.fail(nil, err)
@@ -159,6 +171,7 @@ func (cl *client) fail(c *conn, err error) {
 		err = fmt.Errorf("connection %d of %s: %w", c.index, userName(cl.first+int(c.index)), err)
 		cl.drop(c)
 	}
+	cl.foreign.note(err)
 	if cl.err == nil {
 		cl.err = err
 	}
@@ -173,17 +186,6 @@ func (cl *client) drop(c *conn) {
 		cl.opening--
 	}
 	c.fd, c.phase = -1, phaseNone
-}
-
-// stall makes the first n members stop reading.
-func (cl *client) stall(n int) (any, error) {
-	var errs []error
-	for i := range n {
-		c := &cl.conns[i]
-		c.stalled = true
-		errs = append(errs, unix.EpollCtl(cl.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil))
-	}
-	return nil, errors.Join(errs...)
 }
 
 // counts is what the clients have seen so far.

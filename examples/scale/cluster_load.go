@@ -126,41 +126,16 @@ func (cl *client) burst(a burstArgs, progress func(int)) (any, error) {
 	return k.res, err
 }
 
-// steady sends at a rate, whatever becomes of what has been sent. A message
-// that could not be sent within a millisecond is timed from when it was due.
+// steady sends at a rate, whatever becomes of what has been sent.
 func (cl *client) steady(a steadyArgs, progress func(int)) (any, error) {
 	k, err := cl.courier(a.Rooms)
 	if err != nil {
 		return nil, err
 	}
 	cl.dying = int16(a.Dying)
-	begin, told := clock(), clock()
-	step := 1e6 / a.Rate
-	// Processes do not all send at the same moments.
-	due := float64(begin) + rand.Float64()*step
-	end := float64(begin + a.Micro)
-	err = cl.loop(func() bool {
-		now := clock()
-		for due < min(float64(now), end) {
-			at := now
-			if float64(now)-due > 1e3 {
-				at = int64(due)
-			}
-			if !k.pick(at) {
-				break
-			}
-			due += step
-		}
-		if now-told > 100e3 {
-			told = now
-			progress(int(min(now-begin, a.Micro) / 1e3))
-		}
-		return due >= end && k.inFlight == 0 || k.late(begin+a.Micro)
-	}, func() int {
-		if due >= end {
-			return 10
-		}
-		return int(min(max(due-float64(clock()), 0)/1e3+1, 10))
+	begin := clock()
+	err = cl.pace(pacing{a.Rate, a.Micro}, progress, k.pick, func() bool {
+		return k.inFlight == 0 || k.late(begin+a.Micro)
 	})
 	return k.res, err
 }

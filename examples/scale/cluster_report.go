@@ -105,7 +105,7 @@ func (c *clusterRun) latencies(seen [][]arrival, messages int64) (ack, last *lat
 
 func (d *driver) clusterTables(r *clusterResult) {
 	d.say("cluster: %d connections in %d rooms, on %d servers, of %d client processes", r.Conns, r.Rooms, r.Servers, r.Clients)
-	d.say("connected and joined: %.1f s, %s/s; server %s us, client %s us of CPU each", r.Ramp.Seconds, number(r.Ramp.PerSecond), number(r.Ramp.ServerUS), number(r.Ramp.ClientUS))
+	d.say("%v", r.Ramp)
 	size := func(name string, s sizes, redis int64) []string {
 		return []string{name, mib(s.RSS), mib(s.Heap), fmt.Sprint(s.FDs), fmt.Sprint(s.Goroutines), mib(redis)}
 	}

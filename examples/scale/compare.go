@@ -9,6 +9,7 @@ import (
 
 // compareResult is the SDK beside the bare server.
 type compareResult struct {
+	Ramps  []ramped    `json:"ramps"` // of each room: of the SDK, of the bare server
 	Runs   []fanoutRun `json:"runs"`
 	Ratios []ratio     `json:"ratios"`
 }
@@ -66,37 +67,34 @@ func (d *driver) compare(ctx context.Context) (any, error) {
 	}
 	var res compareResult
 	for _, members := range rooms {
-		runs, err := d.alternate(ctx, members, windows)
+		ramps, runs, err := d.alternate(ctx, members, windows)
 		if err != nil {
 			return nil, fmt.Errorf("%d members: %w", members, err)
 		}
+		res.Ramps = append(res.Ramps, ramps...)
 		res.Runs = append(res.Runs, runs...)
 		for _, w := range windows {
 			res.Ratios = append(res.Ratios, ratioOf(runs, members, w))
 		}
 	}
 	d.say("fan-out, %d bytes of content: medians of %d alternating runs of %v", d.cfg.Content, d.cfg.Runs, d.cfg.Duration)
+	for i, r := range res.Ramps {
+		d.say("%s: %v", []string{"SDK", "bare"}[i%2], r)
+	}
 	d.ratioTable(res.Ratios)
 	return res, nil
 }
 
 // alternate measures both servers in a room of a size.
-func (d *driver) alternate(ctx context.Context, members int, windows []int) (runs []fanoutRun, err error) {
+func (d *driver) alternate(ctx context.Context, members int, windows []int) (ramps []ramped, runs []fanoutRun, err error) {
 	defer d.stop()
-	var pairs []*pair
-	for _, bare := range []bool{false, true} {
-		p, err := d.pair(ctx, bare)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := p.ramp(ctx, members, 1, d.cfg.Publishers); err != nil {
-			return nil, err
-		}
-		pairs = append(pairs, p)
+	pairs, ramps, err := d.both(ctx, members, 1, d.cfg.Publishers)
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, p := range pairs {
 		if err := p.warm(ctx, windows[len(windows)-1]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for range d.cfg.Runs {
@@ -104,13 +102,13 @@ func (d *driver) alternate(ctx context.Context, members int, windows []int) (run
 			for _, p := range pairs {
 				run, err := p.fanout(ctx, members, w)
 				if err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 				runs = append(runs, run)
 			}
 		}
 	}
-	return runs, nil
+	return ramps, runs, nil
 }
 
 func ratioOf(runs []fanoutRun, members, window int) ratio {
@@ -131,7 +129,7 @@ func ratioOf(runs []fanoutRun, members, window int) ratio {
 }
 
 func (d *driver) ratioTable(ratios []ratio) {
-	rows := [][]string{{"members", "window", "server", "CPU us/delivery", "deliveries/s", "per write", "ack p50/p99 ms", "last p50/p99 ms", "client us", "other cores"}}
+	rows := [][]string{{"members", "window", "server", "server CPU us/delivery", "deliveries/s", "deliveries/write", "ack p50/p99, ms", "last member p50/p99, ms", "client CPU us/delivery", "other cores"}}
 	for _, r := range ratios {
 		for i, m := range []medians{r.SDK, r.Bare} {
 			rows = append(rows, []string{

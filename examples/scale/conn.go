@@ -27,15 +27,16 @@ const (
 
 // conn is one connection of one user.
 type conn struct {
-	index   int32
-	fd      int32
-	room    int32 // -1: joins none
-	got     int32 // messages, since it has joined for the first time
-	server  int16 // which one it talks to
-	phase   phase
-	stalled bool // does not read any more
-	cursor  cursor
-	rest    []byte // of a frame that has not come in whole
+	index    int32
+	fd       int32
+	room     int32 // -1: joins none
+	got      int32 // messages, since it has joined for the first time
+	server   int16 // which one it talks to
+	phase    phase
+	appetite appetite
+	late     bool // reads less than it gets, or has not yet caught up after that
+	cursor   cursor
+	rest     []byte // of a frame that has not come in whole
 
 	published int64 // when the message under way was sent; 0: none
 }
@@ -114,6 +115,9 @@ func (cl *client) command(c *conn, cmd *wire.Command) error {
 // join asks for the connection's room: from its head or, where it has been
 // there before, from the last position it has seen.
 func (cl *client) join(c *conn) error {
+	if d := cl.foreign.dialect; d != nil {
+		return d.join(c)
+	}
 	cmd := wire.NewCommand(wire.TypeJoin)
 	cmd.Ref, cmd.Room = "j", roomName(int(c.room))
 	if c.cursor.joined {
@@ -139,6 +143,9 @@ func (cl *client) publishAt(c *conn, room string, at int64) error {
 // submit sends the message under way, for the first time or again: the server
 // knows it by its nonce.
 func (cl *client) submit(c *conn, room string) error {
+	if d := cl.foreign.dialect; d != nil {
+		return d.submit(c, room)
+	}
 	cmd := wire.NewCommand(wire.TypeMessage)
 	cmd.Room, cmd.Content, cmd.Nonce = room, cl.content, strconv.FormatInt(c.published, 10)
 	cmd.Ref = cmd.Nonce
@@ -149,9 +156,12 @@ func (cl *client) submit(c *conn, room string) error {
 var errClosed = errors.New("closed by the server")
 
 // readable takes in what has come.
-func (cl *client) readable(c *conn) error {
+func (cl *client) readable(c *conn) error { return cl.readSome(c, len(cl.in)) }
+
+// readSome takes in so many bytes of it.
+func (cl *client) readSome(c *conn, limit int) error {
 	have := copy(cl.in, c.rest)
-	n, err := unix.Read(int(c.fd), cl.in[have:])
+	n, err := unix.Read(int(c.fd), cl.in[have:min(have+limit, len(cl.in))])
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return nil
@@ -161,6 +171,10 @@ func (cl *client) readable(c *conn) error {
 		return errClosed
 	}
 	cl.now = clock()
+	cl.foreign.heard = cl.now
+	if c.appetite == readsAll {
+		cl.throttled.taken += int64(n)
+	}
 	data := cl.in[:have+n]
 	if c.phase == phaseHandshake {
 		if data, err = cl.shaken(c, data); err != nil {
@@ -168,7 +182,7 @@ func (cl *client) readable(c *conn) error {
 		}
 	}
 	for c.phase > phaseHandshake {
-		opcode, payload, n, err := nextFrame(data)
+		opcode, payload, n, err := cl.nextFrame(c, data)
 		if err != nil {
 			return err
 		}
@@ -200,7 +214,7 @@ func (cl *client) shaken(c *conn, data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("not upgraded: %.300q", data)
 	}
 	c.phase = phaseWelcome
-	return after, nil
+	return after, cl.hello(c)
 }
 
 // frame handles one frame.
@@ -208,33 +222,40 @@ func (cl *client) frame(c *conn, opcode byte, payload []byte) error {
 	switch opcode {
 	case opText:
 		cl.frames++
-		if cl.once != nil && c.cursor.joined {
-			if p := cl.once.find(c.cursor.rev+1, payload); p != nil {
-				c.cursor.rev++
-				return cl.took(c, stepMessage, p)
-			}
-		}
-		st, p, err := c.cursor.read(payload)
-		if err != nil {
-			if cl.putOff(c, payload) {
-				return nil
-			}
-			return err
-		}
-		if cl.once != nil && st == stepMessage {
-			cl.once.keep(p.Rev, payload)
-		}
-		return cl.took(c, st, &p)
+		return cl.objects(c, payload)
+	case opPart:
+		return nil
 	case opPing:
 		cl.pings++
 		return cl.write(c, appendFrame(cl.out[:0], opPong, payload))
 	case opClose:
 		if len(payload) >= 2 {
-			return fmt.Errorf("closed with %d %q", binary.BigEndian.Uint16(payload), payload[2:])
+			return fmt.Errorf("%w with %d %q", errClosed, binary.BigEndian.Uint16(payload), payload[2:])
 		}
-		return errors.New("closed without a code")
+		return fmt.Errorf("%w without a code", errClosed)
 	}
 	return fmt.Errorf("frame with opcode %d", opcode)
+}
+
+// object handles one JSON object.
+func (cl *client) object(c *conn, payload []byte) error {
+	if cl.once != nil && c.cursor.joined {
+		if p := cl.once.find(c.cursor.rev+1, payload); p != nil {
+			c.cursor.rev++
+			return cl.took(c, stepMessage, p)
+		}
+	}
+	st, p, err := c.cursor.read(payload)
+	if err != nil {
+		if cl.putOff(c, payload) || cl.startOver(c, payload) {
+			return nil
+		}
+		return err
+	}
+	if cl.once != nil && st == stepMessage {
+		cl.once.keep(p.Rev, payload)
+	}
+	return cl.took(c, st, &p)
 }
 
 // took goes on after a frame that was in order.

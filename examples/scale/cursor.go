@@ -90,7 +90,7 @@ func (c *cursor) advance(p *wire.Peeked) error {
 	case p.Rev <= c.rev:
 		return fmt.Errorf("%s at %d after %d: doubled or out of order", p.Type, p.Rev, c.rev)
 	}
-	return fmt.Errorf("%s at %d after %d: %d missing", p.Type, p.Rev, c.rev, p.Rev-c.rev-1)
+	return &missingError{string(p.Type), p.Rev, c.rev}
 }
 
 // join begins or, after a cut, goes on.

@@ -28,29 +28,58 @@ type pair struct {
 	bare   bool
 	server *child
 	client *child
-	addr   string
+	addr   string // once the server has one
 	key    []byte
+	store  string // the URL; empty: in memory
 }
 
 // pair starts a server, bare or not, and its clients.
 func (d *driver) pair(ctx context.Context, bare bool) (*pair, error) {
-	p := &pair{d: d, bare: bare, key: []byte(rand.Text() + rand.Text())}
+	return d.pairOver(ctx, bare, "")
+}
+
+// pairOver starts a server over a store, and its clients.
+func (d *driver) pairOver(ctx context.Context, bare bool, store string) (*pair, error) {
+	p := &pair{d: d, bare: bare, key: []byte(rand.Text() + rand.Text()), store: store}
 	d.pairs = append(d.pairs, p)
-	role := "server"
-	if bare {
-		role = "bare-server"
+	if err := p.serve(ctx); err != nil {
+		return nil, err
 	}
 	var err error
-	if p.server, err = start(role, d.stderr); err != nil {
-		return nil, err
+	p.client, err = start("client", d.stderr)
+	return p, err
+}
+
+// serve starts the server, at the address that an earlier one has had.
+func (p *pair) serve(ctx context.Context) (err error) {
+	role := "server"
+	if p.bare {
+		role = "bare-server"
 	}
-	if p.client, err = start("client", d.stderr); err != nil {
-		return nil, err
+	if p.server, err = start(role, p.d.stderr); err != nil {
+		return err
 	}
 	var res startResult
-	err = p.server.call(ctx, "start", startArgs{Door: d.cfg.Door, Key: p.key, MemProfile: d.cfg.MemProfile != ""}, &res, nil)
+	args := startArgs{Addr: p.addr, Door: p.d.cfg.Door, Key: p.key, Store: p.store, MemProfile: p.d.cfg.MemProfile != ""}
+	err = p.server.call(ctx, "start", args, &res, nil)
 	p.addr = res.Addr
-	return p, err
+	return err
+}
+
+// both starts the SDK and the bare server and connects as many clients to each.
+func (d *driver) both(ctx context.Context, members, rooms, publishers int) (pairs []*pair, ramps []ramped, err error) {
+	for _, bare := range []bool{false, true} {
+		p, err := d.pair(ctx, bare)
+		if err != nil {
+			return nil, nil, err
+		}
+		r, err := p.ramp(ctx, members, rooms, publishers)
+		if err != nil {
+			return nil, nil, err
+		}
+		pairs, ramps = append(pairs, p), append(ramps, r)
+	}
+	return pairs, ramps, nil
 }
 
 // stop ends all children, the clients first, who would else see it as a fault.
@@ -71,22 +100,34 @@ func (d *driver) stop() {
 
 // ramp connects the clients.
 func (p *pair) ramp(ctx context.Context, members, rooms, publishers int) (ramped, error) {
-	bar, done := p.d.bar("connecting", members+publishers)
+	return p.rampSome(ctx, members, rooms, publishers, members+publishers)
+}
+
+// rampSome connects the first of them; the order "more" connects others.
+func (p *pair) rampSome(ctx context.Context, members, rooms, publishers, now int) (ramped, error) {
+	return p.open(ctx, "connect", connectArgs{
+		Addrs: []string{p.addr}, Key: p.key, Members: members, Rooms: rooms, Publishers: publishers, Now: now,
+		Content: p.d.cfg.Content, Once: p.d.cfg.Decode == "once", AtOnce: inFlight,
+	}, now)
+}
+
+// open has n connections opened.
+func (p *pair) open(ctx context.Context, op string, args any, n int) (ramped, error) {
+	bar, done := p.d.bar(p.name()+": connecting", n)
 	defer done()
 	before, err := p.load(ctx)
 	if err != nil {
 		return ramped{}, err
 	}
 	var res rampResult
-	args := connectArgs{Addrs: []string{p.addr}, Key: p.key, Members: members, Rooms: rooms, Publishers: publishers, Content: p.d.cfg.Content, Once: p.d.cfg.Decode == "once", AtOnce: inFlight}
-	if err := p.client.call(ctx, "connect", args, &res, bar); err != nil {
+	if err := p.client.call(ctx, op, args, &res, bar); err != nil {
 		return ramped{}, err
 	}
 	after, err := p.load(ctx)
 	return newRamped(res, after.CPU-before.CPU), err
 }
 
-// ramped says how connecting went.
+// ramped says how connecting went: upgrade, token and join of each.
 type ramped struct {
 	Conns     int     `json:"conns"`
 	Seconds   float64 `json:"s"`
@@ -98,6 +139,19 @@ type ramped struct {
 func newRamped(res rampResult, serverCPU int64) ramped {
 	s, n := float64(res.Micro)/1e6, float64(res.Conns)
 	return ramped{res.Conns, s, n / s, float64(serverCPU) / n, float64(res.CPU) / n}
+}
+
+// String is the line that every mode prints.
+func (r ramped) String() string {
+	return fmt.Sprintf("connect (upgrade, token, join): %d in %.2f s, %s/s; CPU per connection: server %s us, client %s us",
+		r.Conns, r.Seconds, number(r.PerSecond), number(r.ServerUS), number(r.ClientUS))
+}
+
+// plus is the two ramps one after the other.
+func (r ramped) plus(b ramped) ramped {
+	n, s := float64(r.Conns+b.Conns), r.Seconds+b.Seconds
+	mean := func(x, y float64) float64 { return (x*float64(r.Conns) + y*float64(b.Conns)) / n }
+	return ramped{r.Conns + b.Conns, s, n / s, mean(r.ServerUS, b.ServerUS), mean(r.ClientUS, b.ClientUS)}
 }
 
 func (p *pair) load(ctx context.Context) (l load, err error) {

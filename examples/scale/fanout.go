@@ -30,21 +30,27 @@ type fanoutRun struct {
 	Last      latency `json:"last"`
 }
 
+// fanoutReport is one run, and how its clients came in.
+type fanoutReport struct {
+	Ramp ramped `json:"ramp"`
+	fanoutRun
+}
+
 // fanout measures one room, with the SDK or with the bare server.
 func (d *driver) fanout(ctx context.Context) (any, error) {
 	p, err := d.pair(ctx, d.cfg.Bare)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.ramp(ctx, d.cfg.Members, 1, d.cfg.Publishers); err != nil {
+	var r fanoutReport
+	if r.Ramp, err = p.ramp(ctx, d.cfg.Members, 1, d.cfg.Publishers); err != nil {
 		return nil, err
 	}
 	if err := p.warm(ctx, d.cfg.Window); err != nil {
 		return nil, err
 	}
-	var run fanoutRun
 	err = p.profiled(ctx, func() (err error) {
-		run, err = p.fanout(ctx, d.cfg.Members, d.cfg.Window)
+		r.fanoutRun, err = p.fanout(ctx, d.cfg.Members, d.cfg.Window)
 		return err
 	})
 	if err != nil {
@@ -55,8 +61,10 @@ func (d *driver) fanout(ctx context.Context) (any, error) {
 			return nil, err
 		}
 	}
-	d.fanoutTable([]fanoutRun{run})
-	return run, nil
+	d.say("fan-out, %d bytes of content, %v", d.cfg.Content, d.cfg.Duration)
+	d.say("%s: %v", p.name(), r.Ramp)
+	d.fanoutTable(&r.fanoutRun)
+	return r, nil
 }
 
 // warm puts the load on for a while that does not count.
@@ -104,18 +112,17 @@ func (p *pair) name() string {
 	return "SDK"
 }
 
-func (d *driver) fanoutTable(runs []fanoutRun) {
-	rows := [][]string{{"server", "members", "window", "deliveries/s", "server us", "client us", "per write", "ack p50/p99 ms", "last p50/p99 ms", "cores s/c/other"}}
-	for _, r := range runs {
-		name := "SDK"
-		if r.Bare {
-			name = "bare"
-		}
-		rows = append(rows, []string{
+func (d *driver) fanoutTable(r *fanoutRun) {
+	name := "SDK"
+	if r.Bare {
+		name = "bare"
+	}
+	d.table(
+		[]string{"server", "members", "window", "deliveries/s", "server CPU us/delivery", "client CPU us/delivery", "deliveries/write", "ack p50/p99, ms", "last member p50/p99, ms", "cores server/client/other"},
+		[]string{
 			name, fmt.Sprint(r.Members), fmt.Sprint(r.Window), number(r.Rate), fmt.Sprintf("%.3f", r.ServerUS), fmt.Sprintf("%.3f", r.ClientUS),
 			fmt.Sprintf("%.1f", r.PerWrite), fmt.Sprintf("%.2f / %.2f", r.Ack.P50, r.Ack.P99), fmt.Sprintf("%.2f / %.2f", r.Last.P50, r.Last.P99),
 			fmt.Sprintf("%.2f/%.2f/%.2f", r.Server, r.Client, r.Others),
-		})
-	}
-	d.table(rows...)
+		},
+	)
 }

@@ -20,7 +20,6 @@ type fanoutArgs struct {
 	Window   int   `json:"window"`   // messages that not all members have yet
 	Messages int   `json:"messages"` // stop after so many; 0: after Micro
 	Micro    int64 `json:"us"`
-	Silent   int   `json:"silent"` // members that do not read
 }
 
 // fanoutResult is what came of it.
@@ -76,10 +75,9 @@ type fanout struct {
 func (cl *client) fanout(a fanoutArgs, progress func(int)) (any, error) {
 	f := &fanout{cl: cl, room: roomName(0), window: a.Window, ack: newHistogram(), last: newHistogram()}
 	for i := range cl.conns {
-		switch c := &cl.conns[i]; {
-		case c.room < 0:
+		if c := &cl.conns[i]; c.room < 0 {
 			f.idle = append(f.idle, c)
-		case !c.stalled:
+		} else {
 			f.readers++
 		}
 	}

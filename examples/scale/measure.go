@@ -2,7 +2,10 @@
 
 package main
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // measured is what a server has done over a while, and the machine beside it.
 type measured struct {
@@ -27,7 +30,7 @@ func (p *pair) measure(ctx context.Context, f func() (us, clientCPU int64, err e
 	if err != nil {
 		return m, err
 	}
-	after, err := p.load(ctx)
+	after, err := p.settled(ctx)
 	if err != nil {
 		return m, err
 	}
@@ -40,6 +43,25 @@ func (p *pair) measure(ctx context.Context, f func() (us, clientCPU int64, err e
 	m.client = float64(clientCPU) / float64(us)
 	m.others = max(0, float64(end-busy-m.CPU-clientCPU)/float64(us))
 	return m, nil
+}
+
+// settled is the load once the server has counted what the clients have already:
+// it does so behind its writes.
+func (p *pair) settled(ctx context.Context) (load, error) {
+	first, err := p.load(ctx)
+	last := first
+	for range 1000 {
+		if err != nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+		before := last.Sent
+		if last, err = p.load(ctx); last.Sent == before {
+			break
+		}
+	}
+	first.Sent, first.Writes = last.Sent, last.Writes // waiting is no work
+	return first, err
 }
 
 // plus adds up what two servers have done.

@@ -20,6 +20,7 @@ type connectArgs struct {
 	Once       bool     `json:"once"`    // see decoded
 	AtOnce     int      `json:"at_once"` // how many are being opened at a time
 	Retry      bool     `json:"retry"`   // what is refused as unavailable is tried again
+	Now        int      `json:"now"`     // open so many of them, the others later; 0: all
 }
 
 // rampResult tells how long it took.
@@ -54,20 +55,23 @@ func (cl *client) connect(a connectArgs, progress func(int)) (any, error) {
 			return nil, err
 		}
 	}
-	return cl.ramp(progress)
+	if a.Now == 0 {
+		a.Now = len(cl.conns)
+	}
+	return cl.ramp(a.Now, progress)
 }
 
-// ramp opens every connection that is not, a bounded number at once.
-func (cl *client) ramp(progress func(int)) (any, error) {
-	begin := clock()
+// ramp opens connections, a bounded number at once, until the first n are open.
+func (cl *client) ramp(n int, progress func(int)) (any, error) {
+	before, begin := cl.open, clock()
 	cpu, err := cpuTime()
 	if err != nil {
 		return nil, err
 	}
-	next, told := 0, begin
-	cl.opening, cl.open = 0, 0
+	next, told := cl.open, begin // they have been opened in order, or not at all
+	cl.opening = 0
 	err = cl.until(func() bool {
-		for cl.opening < cl.atOnce && next < len(cl.conns) && cl.err == nil {
+		for cl.opening < cl.atOnce && next < n && cl.err == nil {
 			cl.opening++
 			cl.fail(&cl.conns[next], cl.dial(&cl.conns[next]))
 			next++
@@ -76,14 +80,14 @@ func (cl *client) ramp(progress func(int)) (any, error) {
 			told = now
 			progress(cl.open)
 		}
-		return cl.open == len(cl.conns)
+		return cl.open == n
 	})
 	if err != nil {
 		return nil, err
 	}
 	progress(cl.open)
 	end, err := cpuTime()
-	return rampResult{Conns: cl.open, Micro: clock() - begin, CPU: end - cpu}, err
+	return rampResult{Conns: cl.open - before, Micro: clock() - begin, CPU: end - cpu}, err
 }
 
 func (cl *client) opened(c *conn) {
@@ -111,4 +115,6 @@ func (cl *client) cut(struct{}) (any, error) {
 }
 
 // resume has all clients come back and go on from where they were.
-func (cl *client) resume(progress func(int)) (any, error) { return cl.ramp(progress) }
+func (cl *client) resume(progress func(int)) (any, error) {
+	return cl.ramp(len(cl.conns), progress)
+}

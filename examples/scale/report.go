@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -46,16 +47,16 @@ func (d *driver) table(rows ...[]string) {
 
 // number writes a figure with as many digits as it deserves.
 func number(v float64) string {
-	switch {
-	case v >= 1e6:
+	switch a := math.Abs(v); {
+	case a >= 1e6:
 		return fmt.Sprintf("%.2f M", v/1e6)
-	case v >= 1e4:
+	case a >= 1e4:
 		return fmt.Sprintf("%.1f k", v/1e3)
-	case v >= 100 || v == 0:
+	case a >= 100 || a == 0:
 		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
+	case a >= 10:
 		return fmt.Sprintf("%.1f", v)
-	case v >= 1:
+	case a >= 1:
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.3f", v)

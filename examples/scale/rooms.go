@@ -70,8 +70,9 @@ func (d *driver) rooms(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	d.say("rooms: %d members in %d rooms, each writes when its last message is acknowledged", d.cfg.Conns, d.cfg.Rooms)
+	d.say("SDK: %v", r.Ramp)
 	d.table(
-		[]string{"acked/s", "deliveries/s", "server us/message", "per write", "ack p50/p99 ms", "delivery p50/p99 ms", "cores s/c/other"},
+		[]string{"messages acked/s", "deliveries/s", "server CPU us/message", "deliveries/write", "ack p50/p99, ms", "delivery p50/p99, ms", "cores server/client/other"},
 		[]string{
 			number(r.Acked), number(r.Delivered), number(r.MessageUS), number(r.PerWrite), fmt.Sprintf("%.2f / %.2f", r.Ack.P50, r.Ack.P99),
 			fmt.Sprintf("%.2f / %.2f", r.Each.P50, r.Each.P99), fmt.Sprintf("%.2f/%.2f/%.2f", r.Server, r.Client, r.Others),

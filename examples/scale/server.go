@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"time"
@@ -22,6 +24,7 @@ import (
 
 // startArgs begins a server.
 type startArgs struct {
+	Addr       string `json:"addr"` // empty: any port
 	Door       string `json:"door"`
 	Key        []byte `json:"key"`         // of the tokens
 	Store      string `json:"store"`       // the URL; empty: in memory
@@ -69,6 +72,7 @@ func runServer(in io.Reader, out io.Writer) error {
 		"start":   op(h.start),
 		"load":    op(h.load),
 		"sizes":   op(h.sizes),
+		"collect": op(h.collect),
 		"send":    op(h.send),
 		"profile": op(h.profile),
 		"heap":    op(heapProfile),
@@ -94,7 +98,7 @@ func (h *host) start(a startArgs) (any, error) {
 	if err != nil {
 		return nil, errors.Join(err, shut())
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", cmp.Or(a.Addr, "127.0.0.1:0"))
 	if err != nil {
 		return nil, errors.Join(err, srv.Close(), shut())
 	}
@@ -140,6 +144,12 @@ func (h *host) sizes(struct{}) (any, error) {
 		s.Conns, s.RoomsLive = st.Connections, st.Rooms
 	}
 	return s, err
+}
+
+// collect is sizes after a collection of garbage.
+func (h *host) collect(struct{}) (any, error) {
+	debug.FreeOSMemory()
+	return h.sizes(struct{}{})
 }
 
 // send sends messages as host code does, past any connection.

@@ -41,7 +41,6 @@ func TestModes(t *testing.T) {
 		"compare":     "-mode compare -members 40 -small 10 -publishers 8 -window 8 -messages 50 -warmup 10ms -runs 2",
 		"rooms":       "-mode rooms -conns 60 -rooms 6 -messages 20 -warmup 0s",
 		"storm":       "-mode storm -conns 60 -rooms 6 -missed 5",
-		"slow":        "-mode slow -members 50 -stalled 5 -publishers 8 -window 8 -duration 300ms -warmup 10ms",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,6 +66,7 @@ func TestModes(t *testing.T) {
 // A cluster loses nothing and doubles nothing, not even when one of its servers
 // is killed.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	store := redistest.Start(t, "maxmemory-policy noeviction")
 	for name, args := range map[string]string{
 		"a Redis of its own":    "",
@@ -74,6 +74,7 @@ func TestCluster(t *testing.T) {
 		"a server killed":       "-kill",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			file := filepath.Join(t.TempDir(), "result.json")
 			var out bytes.Buffer
 			var errs shared // servers may say that the store is slow
@@ -124,14 +125,22 @@ func TestInterrupt(t *testing.T) {
 
 func TestMistakesAreNamed(t *testing.T) {
 	for args, want := range map[string]string{
-		"-mode sideways":                                   "-mode",
-		"-door back":                                       "-door",
-		"-mode idle -conns 5 -rooms 6":                     "-rooms",
-		"-decode maybe":                                    "-decode",
-		"-window 0":                                        "-window",
-		"-runs 0":                                          "-runs",
-		"-members 0":                                       "-members",
-		"-mode slow -members 5 -stalled 5":                 "-stalled",
+		"-mode sideways":                   "-mode",
+		"-door back":                       "-door",
+		"-mode idle -conns 5 -rooms 6":     "-rooms",
+		"-decode maybe":                    "-decode",
+		"-window 0":                        "-window",
+		"-runs 0":                          "-runs",
+		"-members 0":                       "-members",
+		"-mode slow -members 5 -stalled 5": "-stalled",
+		"-mode slow -stalled 0 -trickling 0 -slow 0":       "-slow",
+		"-mode slow -share 1":                              "-share",
+		"-mode slow -duration 31s":                         "-duration",
+		"-mode latency -rates 5,x":                         "-rates",
+		"-mode latency -rate -1":                           "-rate",
+		"-mode latency -conns 5 -rooms 6":                  "-rooms",
+		"-mode storm -store mysql:x":                       "-store",
+		"-mode cluster -store sqlite:x":                    "-store",
 		"-mode idle -conns 2000000000":                     "ulimit",
 		"-mode cluster -rate 0":                            "-rate",
 		"-mode cluster -store mysql:x":                     "-store",

@@ -4,10 +4,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +17,9 @@ import (
 
 // sizes is what a process holds.
 type sizes struct {
-	RSS        int64 `json:"rss"` // VmRSS, bytes
+	RSS        int64 `json:"rss"`      // VmRSS, bytes
+	Anon       int64 `json:"rss_anon"` // of which memory of its own
+	File       int64 `json:"rss_file"` // and pages of the program's file
 	FDs        int   `json:"fds"`
 	Goroutines int   `json:"goroutines"`
 	Heap       int64 `json:"heap"` // bytes in live and not yet swept objects
@@ -36,19 +38,23 @@ func takeSizes() (s sizes, err error) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	s.Heap, s.Stacks = int64(m.HeapAlloc), int64(m.StackInuse)
-	s.RSS, err = rss()
-	return s, err
-}
-
-func rss() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return 0, err
+		return s, err
 	}
-	_, rest, ok := bytes.Cut(status, []byte("VmRSS:"))
+	var errs [3]error
+	s.RSS, errs[0] = kilobytes(status, "VmRSS:")
+	s.Anon, errs[1] = kilobytes(status, "RssAnon:")
+	s.File, errs[2] = kilobytes(status, "RssFile:")
+	return s, errors.Join(errs[:]...)
+}
+
+// kilobytes looks up a line of /proc/self/status or /proc/meminfo; in bytes.
+func kilobytes(lines []byte, name string) (int64, error) {
+	_, rest, ok := bytes.Cut(lines, []byte(name))
 	f := bytes.Fields(rest)
 	if !ok || len(f) < 2 || string(f[1]) != "kB" {
-		return 0, fmt.Errorf("no VmRSS in /proc/self/status")
+		return 0, fmt.Errorf("no %s among %d bytes of /proc", name, len(lines))
 	}
 	kb, err := strconv.ParseInt(string(f[0]), 10, 64)
 	return kb << 10, err
@@ -96,28 +102,4 @@ func busyTime() (int64, error) {
 		sum += n
 	}
 	return sum * 10_000, nil
-}
-
-// place says where figures come from.
-type place struct {
-	CPUs   int    `json:"cpus"`
-	Go     string `json:"go"`
-	Kernel string `json:"kernel"`
-	Commit string `json:"commit,omitempty"`
-}
-
-func machine() place {
-	p := place{CPUs: runtime.NumCPU(), Go: runtime.Version()}
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		p.Kernel = unix.ByteSliceToString(u.Release[:])
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				p.Commit = s.Value
-			}
-		}
-	}
-	return p
 }
