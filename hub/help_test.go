@@ -45,3 +45,21 @@ func TestWhoAppendsHelpsALateLane(t *testing.T) {
 		member.Detach()
 	})
 }
+
+// A lane that rests is not woken for a small topic.
+func TestWhoAppendsWalksASmallTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{})
+		defer h.Close()
+		var m model
+		newTopic(h, &m)
+		one := &sink{}
+		m.topic.Attach(&one.Sub, one, m.name(), 0, 0, false)
+		synctest.Wait()
+		for i := range 3 {
+			appendOne(t, &m, 0)
+			require.EqualValues(t, i+1, one.frames.Load(), "without waiting for anybody")
+		}
+		one.Detach()
+	})
+}

@@ -17,7 +17,9 @@ type lane struct {
 	results []result   // pages that have arrived
 	woken   chan struct{}
 
-	counts counts
+	resting atomic.Bool // has nothing to do
+	helped  atomic.Bool // somebody walks a topic instead of waking it
+	counts  counts
 }
 
 // walker is what a walk needs. It belongs to one goroutine.
@@ -119,10 +121,12 @@ func (l *lane) run() {
 		l.mu.Unlock()
 
 		if m == nil && nw == 0 && nr == 0 {
+			l.resting.Store(true)
 			select {
 			case <-l.woken:
 			case <-l.hub.ctx.Done():
 			}
+			l.resting.Store(false)
 			continue
 		}
 		for i, r := range results[:nr] {

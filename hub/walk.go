@@ -26,6 +26,9 @@ func (w *walk) queue(h *Hub) bool {
 	return w.v.Load() == 0 && w.v.CompareAndSwap(0, h.ticks()<<stateBits|queued)
 }
 
+// begin starts a walk that was not there, without a queue.
+func (w *walk) begin() bool { return w.v.CompareAndSwap(0, underway) }
+
 // claim takes a queued walk over, unless somebody else has. The queue still
 // holds it; who takes it off there finds nothing to claim.
 func (w *walk) claim() bool {
