@@ -23,7 +23,7 @@ func TestWhoAppendsHelpsALateLane(t *testing.T) {
 		busy.topic.Attach(&stuck.Sub, stuck, busy.name(), 0, 0, false)
 		late.topic.Attach(&member.Sub, member, late.name(), 0, 0, false)
 
-		appendOne(t, &busy, 0) // the lane is at this for a second
+		busy.topic.Signal([]byte("typing")) // the lane is at this for a second
 		synctest.Wait()
 		for range 3 {
 			appendOne(t, &late, 0)
