@@ -53,11 +53,12 @@ func (t *Transport) serveLoop(ln net.Listener, accept AcceptFunc) (handled bool,
 		t.unhold()
 		return true, err
 	}
-	s.l.call(s.open)
+	// CloseListeners has to find it from its first connection on.
 	if !t.keep(s) {
 		s.stop()
 	}
 	defer t.forget(s)
+	s.l.call(s.open)
 	<-s.done
 	return true, ErrClosed
 }
@@ -73,7 +74,7 @@ func (t *Transport) newListener(ln net.Listener, accept AcceptFunc) (*listener, 
 		return nil, err
 	}
 	setOptions(fd)
-	return &listener{l: l, ln: ln, accept: accept, fd: fd, spare: openSpare(), done: make(chan struct{})}, nil
+	return &listener{l: l, ln: ln, accept: accept, fd: fd, slot: unwatched, spare: openSpare(), done: make(chan struct{})}, nil
 }
 
 func openSpare() int {
@@ -91,8 +92,11 @@ func (s *listener) closeFDs() {
 	}
 }
 
-// open starts to accept.
+// open starts to accept, unless it has been stopped before.
 func (s *listener) open() {
+	if s.over() {
+		return
+	}
 	s.slot = s.l.take(s)
 	if err := s.l.poll.Add(s.fd, s.slot, poll.Readable); err != nil {
 		s.l.t.log.Error("transport: watch listener", "error", err)
@@ -106,17 +110,26 @@ func (s *listener) stop() { s.stopped.Do(func() { s.l.call(s.cut); <-s.done }) }
 
 // cut implements source.
 func (s *listener) cut() {
-	select {
-	case <-s.done:
+	if s.over() {
 		return
-	default:
 	}
-	s.l.release(s.slot, s.fd, true)
+	if s.slot != unwatched {
+		s.l.release(s.slot, s.fd, true)
+	}
 	s.closeFDs()
 	_ = s.ln.Close()
 	close(s.done)
 	s.l.t.cutShakes(s)
 	s.l.t.unhold()
+}
+
+func (s *listener) over() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // sweep implements source. A host may have closed the listener behind our back.
