@@ -74,10 +74,12 @@ func chaos(t *testing.T, seed uint64, edits bool) {
 		time.Sleep(2 * time.Second)
 		stop()
 		writers.Wait()
-		for _, r := range readers {
-			r.resume()
+		for range 5 { // a fault that was armed may strike only now
+			for _, r := range readers {
+				r.resume()
+			}
+			time.Sleep(time.Second)
 		}
-		time.Sleep(5 * time.Second)
 		for _, r := range readers {
 			r.absorb()
 			r.check()
