@@ -63,6 +63,22 @@ func (s *Server) arrived(peer netip.Addr) (gone func(), ok bool) {
 	return func() { s.admission.give(peer) }, true
 }
 
+// crowded reports whether an address has its connections already, so that nothing
+// has to be found out about who asks. A request that is refused for it counts.
+func (s *Server) crowded(ip netip.Addr) bool {
+	a := &s.admission
+	if ip = network(ip); a.perIP == 0 || !ip.IsValid() {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byIP[ip] < a.perIP {
+		return false
+	}
+	a.rejected.Add(1)
+	return true
+}
+
 // seat counts a connection in under its client's address. It is counted out when
 // nothing comes of the upgrade, or when its session ends.
 func (s *Server) seat(u *transport.Upgrade, ip netip.Addr) error {

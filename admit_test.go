@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat"
-	"github.com/gabblehq/chat/auth"
-	"github.com/gabblehq/chat/storage/memory"
 	"github.com/gabblehq/chat/transport/transporttest"
 )
 
@@ -20,41 +19,48 @@ func TestFullServerRefuses(t *testing.T) {
 	for name, limits := range map[string]chat.Limits{
 		"in all": {Connections: 1}, "per address": {ConnectionsPerIP: 1}, "memory": {MemoryBytes: 1},
 	} {
-		for _, engine := range []string{"", "goroutine"} {
-			t.Run(name+"/"+engine, func(t *testing.T) {
-				srv, err := chat.New(&chat.Options{Store: memory.New(), Authenticate: auth.Anonymous(), Limits: limits, Engine: engine})
-				require.NoError(t, err)
-				ln, err := net.Listen("tcp", "127.0.0.1:0")
-				require.NoError(t, err)
-				done := make(chan error, 1)
-				go func() { done <- srv.Serve(ln) }()
-				defer func() {
-					require.NoError(t, srv.Close())
-					require.ErrorIs(t, <-done, chat.ErrServerClosed)
-				}()
-
-				status, first := knockAt(t, ln.Addr().String())
-				if limits.MemoryBytes == 0 {
-					require.Equal(t, 101, status)
-					status, second := knockAt(t, ln.Addr().String())
-					require.Equal(t, 503, status)
-					require.NoError(t, second.Close())
-				} else {
-					require.Equal(t, 503, status)
-				}
-				require.EqualValues(t, 1, srv.Stats().Rejected)
-				require.NoError(t, first.Close())
+		t.Run(name, func(t *testing.T) {
+			throughDoors(t, func(t *testing.T, d doorway) {
+				var asked atomic.Int32
+				s := d.open(t, chat.Options{Limits: limits, Authenticate: func(*http.Request) (chat.User, error) {
+					asked.Add(1)
+					return chat.User{ID: "guest"}, nil
+				}})
 				if limits.MemoryBytes > 0 {
+					s.requireFull()
+					require.Zero(t, asked.Load(), "nobody asks who is refused")
 					return
 				}
-				require.Eventually(t, func() bool {
-					status, c := knockAt(t, ln.Addr().String())
-					defer func() { _ = c.Close() }()
-					return status == 101
-				}, 5*time.Second, 5*time.Millisecond)
+				status, first := knockAt(t, s.addr)
+				require.Equal(t, 101, status)
+				before := asked.Load()
+				s.requireFull()
+				require.Equal(t, before, asked.Load(), "nobody asks who is refused")
+				require.NoError(t, first.Close())
+				s.requireRoom()
 			})
-		}
+		})
 	}
+}
+
+// requireFull knocks in vain.
+func (s *venue) requireFull() {
+	s.t.Helper()
+	before := s.Stats().Rejected
+	status, c := knockAt(s.t, s.addr)
+	require.NoError(s.t, c.Close())
+	require.Equal(s.t, 503, status)
+	require.Equal(s.t, before+1, s.Stats().Rejected)
+}
+
+// requireRoom waits until there is room for a connection.
+func (s *venue) requireRoom() {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		status, c := knockAt(s.t, s.addr)
+		defer func() { _ = c.Close() }()
+		return status == 101
+	}, 5*time.Second, 5*time.Millisecond)
 }
 
 // knockAt returns the status of an upgrade, after checking what a refusal says.
@@ -63,7 +69,7 @@ func knockAt(t *testing.T, addr string) (int, net.Conn) {
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
-	_, _ = conn.Write(transporttest.Request("/ws"))
+	_, _ = conn.Write(transporttest.Request("/chat/ws"))
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	if res.StatusCode != 101 {

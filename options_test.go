@@ -2,10 +2,12 @@ package chat_test
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +35,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 			Content: -1, MessageBytes: -1, Meta: -1, Rooms: -1, Sessions: -1, History: -1, MaxHistory: -1, PageBytes: -1, Resume: -1,
 			RingFrames: -1, RingBytes: -1, NodeRingBytes: -1, Backfill: -1, Outstanding: -1, AuthTimeout: -1, StoreTimeout: -1, Ping: -1,
 			Dead: -1, Stall: -1, TypingExpiry: -1, LeaveGrace: -1, Presence: -1, Drain: -1,
+			Connections: -1, ConnectionsPerIP: -1, MemoryBytes: -1,
 		},
 	})
 	require.Error(t, err)
@@ -41,10 +44,11 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		"Limits.Meta", "Limits.Rooms", "Limits.Sessions", "Limits.History", "Limits.MaxHistory", "Limits.PageBytes", "Limits.Resume",
 		"Limits.RingFrames", "Limits.RingBytes", "Limits.NodeRingBytes", "Limits.Backfill", "Limits.Outstanding", "Limits.AuthTimeout",
 		"Limits.StoreTimeout", "Limits.Ping", "Limits.Dead", "Limits.Stall", "Limits.TypingExpiry", "Limits.LeaveGrace", "Limits.Presence", "Limits.Drain",
+		"Limits.Connections", "Limits.ConnectionsPerIP", "Limits.MemoryBytes",
 	} {
 		require.ErrorContains(t, err, "chat: Options."+field+": ")
 	}
-	require.Equal(t, 30, strings.Count(err.Error(), "\n")+1, "nothing else: %v", err)
+	require.Equal(t, 33, strings.Count(err.Error(), "\n")+1, "nothing else: %v", err)
 }
 
 func TestEachMistakeNamesItsField(t *testing.T) {
@@ -96,6 +100,21 @@ func TestTenantsOnOneStoreKeepApart(t *testing.T) {
 		require.NotContains(t, asked(t, other, "GET", "/rooms", "").Body.String(), "of a", name)
 	}
 	require.Contains(t, asked(t, a, "GET", "/rooms", "").Body.String(), `"id":"r"`)
+}
+
+// TestMemoryLimitIsTheRuntimesByDefault: GOMEMLIMIT counts, as it is when the server
+// is made, and where it is not set there is no bound.
+func TestMemoryLimitIsTheRuntimesByDefault(t *testing.T) {
+	old := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(old)
+	for limit, status := range map[int64]int{math.MaxInt64: 101, 1 << 40: 101, 1 << 10: 503} {
+		debug.SetMemoryLimit(limit)
+		s := doorways[0].open(t, chat.Options{})
+		debug.SetMemoryLimit(old)
+		got, c := knockAt(t, s.addr)
+		require.NoError(t, c.Close())
+		require.Equal(t, status, got, "with a limit of %d", limit)
+	}
 }
 
 // inChild runs the test in a process of its own, for what could end the whole,

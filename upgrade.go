@@ -52,9 +52,12 @@ func (s *Server) accept(r *http.Request) (transport.Upgrade, func(*transport.Con
 	if err := s.checkOrigin(r); err != nil {
 		return u, nil, handshakeError(err)
 	}
+	ip := s.clientIP(r)
+	if s.crowded(ip) {
+		return u, nil, handshakeError(errFullIP)
+	}
 	c := newCall(nil)
 	defer c.free()
-	ip := s.clientIP(r)
 	c.cmd.Type, c.cmd.RemoteIP = CmdConnect, ip
 	if err := s.dispatch(r.Context(), c); err != nil {
 		return u, nil, handshakeError(err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -130,7 +131,7 @@ func TestDroppedOrClosed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			eachWayIn(t, func(t *testing.T, engine string, door func(testing.TB, *transport.Transport, net.Listener, transport.AcceptFunc)) {
 				a := &account{asked: make(chan struct{}), release: make(chan struct{})}
-				tr, dial := open(t, transport.Options{Engine: engine}, listenTCP, door, a.accept(func(c *transport.Conn) transport.Handler {
+				tr, dial := open(t, transport.Options{Engine: engine, CloseTimeout: 50 * time.Millisecond}, listenTCP, door, a.accept(func(c *transport.Conn) transport.Handler {
 					if name == "closed inside" {
 						c.Close(1000, "")
 					}
@@ -246,9 +247,9 @@ func TestArrived(t *testing.T) {
 					early.Store(int32(in))
 					return transport.Upgrade{}, func(*transport.Conn) transport.Handler { return quiet{} }, nil
 				}
-				o := transport.Options{Engine: engine, Arrived: p.arrived, HandshakeTimeout: patience}
+				o := transport.Options{Engine: engine, Arrived: p.arrived, HandshakeTimeout: patience, CloseTimeout: 50 * time.Millisecond}
 				if name == "takes too long" {
-					o.HandshakeTimeout = 300 * time.Millisecond
+					o.HandshakeTimeout = 100 * time.Millisecond
 				}
 				tr, dial := open(t, o, listenTCP, serveRaw, accept)
 				var half [2]net.Conn
@@ -291,4 +292,28 @@ func TestArrived(t *testing.T) {
 func TestNewNamesNegativeRoom(t *testing.T) {
 	_, err := transport.New(transport.Options{MaxConnections: -1})
 	require.ErrorContains(t, err, "transport: Options.MaxConnections: -1 is negative")
+}
+
+// brittle is a host's ResponseWriter over one that cannot be hijacked.
+type brittle struct{ http.ResponseWriter }
+
+func (b brittle) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return b.ResponseWriter.(http.Hijacker).Hijack()
+}
+
+func TestPanickingWriterGivesItsPlaceBack(t *testing.T) {
+	tr, err := transport.New(transport.Options{})
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
+	for k, v := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+	} {
+		r.Header.Set(k, v)
+	}
+	dropped := 0
+	require.Panics(t, func() {
+		_ = tr.Upgrade(brittle{httptest.NewRecorder()}, r, transport.Upgrade{Dropped: func() { dropped++ }}, func(*transport.Conn) transport.Handler { return nil })
+	})
+	require.Equal(t, 1, dropped)
+	require.NoError(t, tr.Shutdown(t.Context()), "nothing is left to wait for")
 }

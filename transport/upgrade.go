@@ -49,12 +49,18 @@ func (t *Transport) Upgrade(w http.ResponseWriter, r *http.Request, u Upgrade, o
 		return answerHTTP(w, t.opts.Full)
 	}
 	t.grantDeflate(&u, &open, func() []string { return r.Header.Values(extensionsHeader) })
+	taken := false
+	defer func() { // also when a ResponseWriter of the host panics
+		if !taken {
+			u.Dropped()
+			t.leave()
+		}
+	}()
 	conn, pre, err := t.hijack(w, r, u)
 	if err != nil {
-		u.Dropped()
-		t.leave()
 		return err
 	}
+	taken = true
 	t.serve(conn, pre, open)
 	return nil
 }
