@@ -21,6 +21,9 @@ type filler struct {
 	queue   []*fillGroup
 	running int
 
+	kept     map[fillKey]keptPage
+	keptSize int // bytes
+
 	count, resets atomic.Int64
 }
 
@@ -56,6 +59,10 @@ func (f *filler) request(t *Topic, s *Sub) {
 	key := fillKey{t, s.cursor, s.gen}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if page := f.recall(key, s.flags&packs != 0); page != nil {
+		f.hub.lanes[s.lane].deliver(result{s, page, nil})
+		return
+	}
 	if g := f.groups[key]; g != nil {
 		g.subs = append(g.subs, s)
 		g.packs = g.packs || s.flags&packs != 0
@@ -88,10 +95,15 @@ func (f *filler) work() {
 		page, err := f.read(g.key)
 
 		f.mu.Lock()
-		delete(f.groups, g.key) // who comes from now on needs a newer page
+		delete(f.groups, g.key) // who comes from now on may need a newer page
 		f.mu.Unlock()
-		if g.packs && err == nil {
-			page.packed = packPage(page.Page, f.hub.opt.Pack)
+		if err == nil {
+			if g.packs {
+				page.packed = packPage(page.Page, f.hub.opt.Pack)
+			}
+			f.mu.Lock()
+			f.keep(g.key, page, g.packs)
+			f.mu.Unlock()
 		}
 		for _, s := range g.subs {
 			f.hub.lanes[s.lane].deliver(result{s, page, err})

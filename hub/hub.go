@@ -176,4 +176,7 @@ func (h *Hub) Stats() Stats {
 // that an idle topic holds no frames. The Log serves what they held.
 func (h *Hub) Trim(idle time.Duration) {
 	h.cold.trim(h, time.Now().Add(-idle))
+	h.fills.mu.Lock()
+	h.fills.drop()
+	h.fills.mu.Unlock()
 }
