@@ -18,8 +18,6 @@ func TestPagesAreKeptForAMoment(t *testing.T) {
 		defer h.Close()
 		var m model
 		newTopic(h, &m)
-		first := &sink{}
-		m.topic.Attach(&first.Sub, first, m.name(), 0, 0, false)
 		for range 10 {
 			appendOne(t, &m, 0)
 		}
@@ -43,6 +41,5 @@ func TestPagesAreKeptForAMoment(t *testing.T) {
 		comeBack(1)
 		h.Trim(time.Hour)
 		comeBack(1)
-		first.Detach()
 	})
 }
