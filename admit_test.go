@@ -36,6 +36,9 @@ func TestFullServerRefuses(t *testing.T) {
 				before := asked.Load()
 				s.requireFull()
 				require.Equal(t, before, asked.Load(), "nobody asks who is refused")
+				if limits.Connections > 0 {
+					require.Equal(t, limits.Connections, s.Stats().MaxConnections)
+				}
 				require.NoError(t, first.Close())
 				s.requireRoom()
 			})

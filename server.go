@@ -182,6 +182,8 @@ type Stats struct {
 	BytesIn     int64
 	BytesOut    int64
 	Rejected    int64 // connections refused for lack of room
+
+	MaxConnections int // there is room for, see [Limits]; 0: any number
 }
 
 type counters struct{ commands, failed atomic.Int64 }
@@ -195,6 +197,7 @@ func (s *Server) Stats() Stats {
 		Delivered: h.Delivered, Refused: h.Refused, Writes: h.Writes,
 		Backfills: h.Fills, Resets: h.Resets, RingBytes: h.RingBytes,
 		BytesIn: int64(t.BytesIn), BytesOut: int64(t.BytesOut), Rejected: t.Rejected + s.admission.rejected.Load(),
+		MaxConnections: s.opt.Limits.Connections,
 	}
 }
 

@@ -102,7 +102,7 @@ func serve(ctx context.Context, cfg config, srv *chat.Server, h http.Handler, lo
 	web := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(ln) }()
-	log.Info("chat: ready", "url", address(ln.Addr()), "store", label(cfg.store), "max_conns", maxConns())
+	log.Info("chat: ready", "url", address(ln.Addr()), "store", label(cfg.store), "max_conns", srv.Stats().MaxConnections)
 	log.Info("chat: try it", "open", "two windows", "then", "stop the server, start it again, watch it resume")
 
 	select {

@@ -1,6 +1,0 @@
-//go:build !unix
-
-package main
-
-// maxConns is not known here.
-func maxConns() int64 { return 0 }
