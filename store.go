@@ -54,6 +54,9 @@ type Store interface {
 	Head(ctx context.Context, room string) (Position, error)
 }
 
+// MaxPast is how many earlier epochs of a log a store remembers.
+const MaxPast = 32
+
 // Position is a place in a room's log.
 type Position struct {
 	Epoch string // id of the log; positions of different epochs do not compare
@@ -150,11 +153,40 @@ type Page struct {
 	// trimmed, 0 if none was: a position below it cannot be continued.
 	Floor int64
 
+	// Past says where earlier epochs of this log ended: a store may come back as
+	// it was earlier (a restored backup, the crash of what was asynchronous, a
+	// failover), and then its log goes on under another epoch. Positions of an
+	// epoch in it are positions of this log up to that Rev; those above are of
+	// what is gone. Newest first, at most MaxPast of them; shared, not to be
+	// changed. Stores that cannot go back leave it empty.
+	Past []Position
+
 	// Messages is what History found, sorted by seq.
 	Messages []Message
 	// More: there is more in the direction that was asked for; for Around,
 	// that is towards the newer.
 	More bool
+}
+
+// Good reports whether at is a position of the log that the page shows: of its
+// epoch and not beyond its head, or of an earlier epoch and of the past that
+// both have in common.
+func (p *Page) Good(at Position) bool {
+	if at.Rev > p.Head.Rev {
+		return false
+	}
+	if at.Epoch == p.Head.Epoch {
+		return true
+	}
+	for _, past := range p.Past {
+		if at.Rev > past.Rev {
+			return false
+		}
+		if past.Epoch == at.Epoch {
+			return true
+		}
+	}
+	return false
 }
 
 // Entry is one changed thing in its newest state: a message or the room's
