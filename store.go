@@ -18,6 +18,12 @@ import (
 // unreadable: it is shown as deleted, without content, or left out of pages,
 // and the log says so.
 //
+// A store may come back as it was earlier: from a backup, after the crash of
+// what was asynchronous, by a failover. Such a store gives each life of its
+// data an id. The first write to a room in another life than that of the last
+// one notes where the log ends, begins a new epoch, and shows the one before in
+// Page.Past from then on; until then all is shown as it was.
+//
 // The package storage/storagetest proves an implementation, and the methods of
 // [Change] help with it. Further powers are small optional interfaces:
 // [RoomLister], [RoomRemover], [EpochStarter], and of stores that several

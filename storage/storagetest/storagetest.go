@@ -12,8 +12,8 @@
 // Optional powers of the store ([chat.RoomLister] and its like) are found by
 // themselves, through wrappers too, and tested where they are. What a backend
 // can do beyond being opened, it says by further methods of its [Harness]:
-// [Reopener], [Sharer], [Trimmer], [Crasher], [Corrupter], [Loser]. What it
-// does not say is skipped.
+// [Reopener], [Sharer], [Trimmer], [Crasher], [Corrupter], [Loser],
+// [Rewinder]. What it does not say is skipped.
 //
 // [Bench] measures a store. For the tests of code on top of a store, [Faulty]
 // wraps one that fails on command, [RunFaults] proves that the code survives
