@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -25,22 +26,11 @@ func (s *session) handle(c *call, payload []byte) {
 		s.handleAuth(c)
 		return
 	}
-	s.mu.Lock()
-	who := s.who.Load()
-	s.settled = s.settled || who != nil
-	s.mu.Unlock()
-	if who == nil {
-		s.refuse(c, &Error{Code: CodeUnauthenticated, Message: "the first frame must be auth"})
+	if !s.speaks(c) {
 		return
 	}
-	if who.expired(time.Now()) {
-		s.conn.Close(wire.CloseExpired, "token expired")
-		return
-	}
-	w := &c.wire
-	s.fill(&c.cmd, who)
-	if w.Type == wire.TypeJoin && len(w.Rooms) > 0 {
-		s.joinMany(c, who)
+	if c.wire.Type == wire.TypeJoin && len(c.wire.Rooms) > 0 {
+		s.joinMany(c)
 		return
 	}
 	c.take()
@@ -69,19 +59,63 @@ func (s *session) fill(cmd *Command, who *identity) {
 
 func (s *session) name() string { return s.srv.name("s", s.id) }
 
-// joinMany joins the rooms of one frame, each a command of its own to the
-// middleware, and answers each.
-func (s *session) joinMany(c *call, who *identity) {
-	for _, j := range c.wire.Rooms {
-		one := newCall(s)
-		one.passed = true // the frame has the turn until all are joined
-		s.fill(&one.cmd, who)
-		one.wire.Ref = c.wire.Ref
-		one.cmd.Type, one.cmd.Ref = CmdJoin, c.wire.Ref
-		one.take1(j)
-		s.answer(one, s.srv.dispatch(s.srv.ctx, one))
-		one.free()
+// speaks fills in who asks, or refuses the command of somebody who may not.
+func (s *session) speaks(c *call) bool {
+	s.mu.Lock()
+	who := s.who.Load()
+	s.settled = s.settled || who != nil
+	s.mu.Unlock()
+	switch {
+	case who == nil:
+		s.refuse(c, &Error{Code: CodeUnauthenticated, Message: "the first frame must be auth"})
+		return false
+	case who.expired(time.Now()):
+		s.conn.Close(wire.CloseExpired, "token expired")
+		return false
 	}
+	s.fill(&c.cmd, who)
+	return true
+}
+
+// joinMany has the rooms of one frame joined, each by a command of its own to
+// the middleware, and answered by itself. The frame keeps the turn until all
+// are joined, and each waits until the answer before it has gone out: what one
+// frame leads to is made as fast as the client reads.
+func (s *session) joinMany(c *call) {
+	seen := make(map[string]struct{}, len(c.wire.Rooms))
+	for i, j := range c.wire.Rooms {
+		room, field := j.Room, "room"
+		if j.User != "" {
+			room, field = DirectID(c.cmd.User.ID, j.User), "user"
+		}
+		if _, twice := seen[room]; twice {
+			s.refuse(c, &Error{Code: CodeInvalid, Message: "the same room twice", Field: fmt.Sprintf("rooms[%d].%s", i, field)})
+			return
+		}
+		seen[room] = struct{}{}
+	}
+	s.mu.Lock()
+	s.inbox.joins = &joins{c.wire.Ref, c.wire.Rooms}
+	s.mu.Unlock()
+	c.wire.Rooms = nil
+}
+
+// joinNext joins the next room of a frame.
+func (s *session) joinNext(c *call, f *joins) {
+	j := f.rest[0]
+	s.mu.Lock()
+	if f.rest = f.rest[1:]; len(f.rest) == 0 {
+		s.inbox.joins = nil
+	}
+	s.mu.Unlock()
+	c.wire = wire.NewCommand(wire.TypeJoin)
+	c.wire.Ref = f.ref
+	c.cmd.Type, c.cmd.Ref = CmdJoin, f.ref
+	if !s.speaks(c) {
+		return
+	}
+	c.take1(j)
+	s.answer(c, s.srv.dispatch(s.srv.ctx, c))
 }
 
 // take fills the command from what the frame says.

@@ -53,11 +53,18 @@ func (sub *subscription) room() *liveRoom { return sub.Topic().Log().(*liveRoom)
 // inbox holds the commands that have come in and are not under way yet.
 type inbox struct {
 	queue   [][]byte // payloads; nil: one that was too large
+	joins   *joins   // what is left of the frame that has the turn; nil: nothing
 	bytes   int
 	active  int  // commands under way
 	running bool // somebody has the turn
 	paused  bool // the connection is not read from
 	waiting bool // for output to go out before the next command
+}
+
+// joins are the rooms of one frame that are still to be joined.
+type joins struct {
+	ref  string
+	rest []wire.Join
 }
 
 // inboxBytes bounds the commands that wait, beside one of any size.
@@ -123,7 +130,7 @@ func (s *session) enqueue(payload []byte) {
 // held.
 func (s *session) claim() bool {
 	in := s.inbox
-	if in == nil || in.running || in.waiting || len(in.queue) == 0 || in.active >= s.srv.opt.Limits.Outstanding {
+	if in == nil || in.running || in.waiting || !in.has() || in.active >= s.srv.opt.Limits.Outstanding {
 		return false
 	}
 	in.running = true
@@ -135,38 +142,51 @@ func (s *session) claim() bool {
 // the next may be worked on beside it.
 func (s *session) work() {
 	for {
-		payload, ok := s.take()
+		payload, join, ok := s.take()
 		if !ok {
 			return
 		}
 		c := newCall(s)
-		s.handle(c, payload)
+		if join != nil {
+			s.joinNext(c, join)
+		} else {
+			s.handle(c, payload)
+		}
 		if !s.finish(c) {
 			return
 		}
 	}
 }
 
-// take returns the next command. Where there is none, it gives the turn away.
-func (s *session) take() ([]byte, bool) {
-	full := s.conn.Buffered() > replyBytes
+// take returns the next command: the payload of a frame, or a join that is
+// left of the one before. Where there is none, it gives the turn away.
+func (s *session) take() (payload []byte, join *joins, ok bool) {
+	buffered := s.conn.Buffered() > 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in := s.inbox
 	if s.ended {
-		in.queue, in.bytes = nil, 0
+		in.queue, in.bytes, in.joins = nil, 0, nil
 	}
-	if full && s.conn.Buffered() > replyBytes {
+	room := replyBytes
+	if in.joins != nil {
+		room = 0 // the next part of one answer is begun when the last has gone out
+	}
+	if buffered && s.conn.Buffered() > room {
 		// The client does not read its answers: no more of them until it does.
 		// Writable goes on from here.
 		in.waiting = true
 	}
-	if len(in.queue) == 0 || in.waiting || in.active >= s.srv.opt.Limits.Outstanding {
+	if !in.has() || in.waiting || in.active >= s.srv.opt.Limits.Outstanding {
 		in.running = false
 		s.tidy()
-		return nil, false
+		return nil, nil, false
 	}
-	payload := in.queue[0]
+	if in.joins != nil {
+		in.active++
+		return nil, in.joins, true
+	}
+	payload = in.queue[0]
 	in.queue[0] = nil
 	in.queue = in.queue[1:]
 	in.bytes -= len(payload)
@@ -175,8 +195,11 @@ func (s *session) take() ([]byte, bool) {
 		in.paused = false
 		s.conn.Resume()
 	}
-	return payload, true
+	return payload, nil, true
 }
+
+// has reports whether there is something to be taken.
+func (in *inbox) has() bool { return len(in.queue) > 0 || in.joins != nil }
 
 // finish counts a command as done and reports whether the caller has the turn.
 func (s *session) finish(c *call) bool {
@@ -213,7 +236,7 @@ func (s *session) pass(c *call) {
 // tidy lets go of the inbox of a session that has nothing to do, so that an
 // idle one does not pay for it. The lock is held.
 func (s *session) tidy() {
-	if in := s.inbox; in != nil && !in.running && !in.paused && !in.waiting && in.active == 0 && len(in.queue) == 0 {
+	if in := s.inbox; in != nil && !in.running && !in.paused && !in.waiting && in.active == 0 && !in.has() {
 		s.inbox = nil
 	}
 }

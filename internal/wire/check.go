@@ -187,6 +187,24 @@ func (c *Command) checkJoin() *Error {
 			return err
 		}
 	}
+	return checkTwice(c.Rooms)
+}
+
+// checkTwice refuses a room or a user that is there twice: what the second
+// would be answered, after the first, is nothing that anybody could want.
+func checkTwice(list []Join) *Error {
+	seen := make(map[Join]struct{}, len(list))
+	for i := range list {
+		key := Join{Room: list[i].Room, User: list[i].User}
+		if _, twice := seen[key]; twice {
+			field := "room"
+			if key.User != "" {
+				field = "user"
+			}
+			return invalid(itemField("rooms", i, field), "is there twice")
+		}
+		seen[key] = struct{}{}
+	}
 	return nil
 }
 
