@@ -51,6 +51,24 @@ func (t *Transport) Full() bool {
 	return true
 }
 
+// guardOptions has the host's functions answer even if they panic: nobody is let in
+// whom they might have refused.
+func (t *Transport) guardOptions() {
+	if over := t.opts.Overloaded; over != nil {
+		t.opts.Overloaded = func() (yes bool) {
+			yes = true
+			defer t.rescue("Options.Overloaded")
+			return over()
+		}
+	}
+	if arrived := t.opts.Arrived; arrived != nil {
+		t.opts.Arrived = func(peer netip.Addr) (gone func(), ok bool) {
+			defer t.rescue("Options.Arrived")
+			return arrived(peer)
+		}
+	}
+}
+
 // arrive lets the host count who is under way. left is never nil.
 func (t *Transport) arrive(peer netip.Addr) (left func(), ok bool) {
 	ok = true
@@ -60,14 +78,11 @@ func (t *Transport) arrive(peer netip.Addr) (left func(), ok bool) {
 	if !ok {
 		t.rejected.Add(1)
 	}
-	if left == nil {
-		left = func() {}
-	}
-	return left, ok
+	return t.guarded("what Options.Arrived returned", left), ok
 }
 
 // addrOf is the address of a connection's peer, if it has one.
-func addrOf(conn net.Conn) netip.Addr {
+func addrOf(conn hostConn) netip.Addr {
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		return a.AddrPort().Addr().Unmap()
 	}
@@ -132,7 +147,7 @@ func (t *Transport) unholdRefusal() {
 }
 
 // turnAway answers a connection for which there is no room. It owns conn.
-func (t *Transport) turnAway(conn net.Conn) {
+func (t *Transport) turnAway(conn hostConn) {
 	if !t.holdRefusal() {
 		_ = conn.Close()
 		return
@@ -141,6 +156,7 @@ func (t *Transport) turnAway(conn net.Conn) {
 	go func() {
 		defer t.wg.Done()
 		defer t.unholdRefusal()
+		defer t.rescue("a refusal")
 		defer t.nets.guard(conn)()
 		_ = conn.SetDeadline(time.Now().Add(t.opts.CloseTimeout))
 		_, err := conn.Write(refusal(t.opts.Full))
@@ -149,12 +165,9 @@ func (t *Transport) turnAway(conn net.Conn) {
 }
 
 // settleDropped has u.Dropped called if open makes no Handler.
-func settleDropped(u *Upgrade, open *func(*Conn) Handler) {
-	inner, dropped := *open, u.Dropped
-	if dropped == nil {
-		u.Dropped = func() {}
-		return
-	}
+func (t *Transport) settleDropped(u *Upgrade, open *func(*Conn) Handler) {
+	inner, dropped := *open, t.guarded("Upgrade.Dropped", u.Dropped)
+	u.Dropped = dropped
 	*open = func(c *Conn) (h Handler) {
 		defer func() {
 			if h == nil {

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"log/slog"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -10,7 +12,7 @@ import (
 func (s *listener) exhausted(err error) {
 	if !s.short {
 		s.short = true
-		s.l.t.log.Warn("transport: cannot accept, answering 503", "error", err)
+		s.l.t.report(slog.LevelWarn, "transport: cannot accept, answering 503", "error", err)
 	}
 	s.turnAwayWaiting()
 	s.paused, s.resume = true, s.l.now+backOff

@@ -89,7 +89,6 @@ func (c *Conn) closeWrite() {
 
 // ready implements source.
 func (c *Conn) ready(ev poll.Events) {
-	defer c.rescue()
 	l := c.t.loops[c.loop]
 	if ev&poll.Writable != 0 {
 		c.flush(l)
@@ -145,7 +144,7 @@ func (c *Conn) readable(l *loop) {
 	case n > 0:
 		c.hear(l.now)
 		l.t.counters[l.id].bytesIn.Add(int64(n))
-		c.receive(l, l.buf[:n])
+		c.receive(l, l.buf[:n], nil)
 	case err == unix.EAGAIN || err == unix.EINTR:
 	case err != nil:
 		l.finish(c, err)
@@ -169,12 +168,12 @@ func (c *Conn) hangUp(l *loop) {
 	}
 }
 
-// receive parses what came in, from the loop's buffer or from elsewhere.
-func (c *Conn) receive(l *loop, p []byte) {
+// receive parses what came in, from the loop's buffer or from elsewhere. kept is the
+// memory that p is the end of, if that is the connection's own.
+func (c *Conn) receive(l *loop, p, kept []byte) {
 	defer c.account(l)
 	if rest := c.feed(p); len(rest) > 0 {
-		in := c.partial()
-		in.rest = append([]byte(nil), rest...)
+		c.partial().keep(rest, kept)
 		c.nextTurn()
 	}
 }
@@ -199,7 +198,6 @@ func (c *Conn) account(l *loop) {
 
 // resumed parses what was left when reading was paused, then watches for more.
 func (c *Conn) resumed(l *loop) {
-	defer c.rescue()
 	c.mu.Lock()
 	c.clear(isResuming)
 	stop := c.is(isPaused | isClosed)
@@ -208,12 +206,12 @@ func (c *Conn) resumed(l *loop) {
 		return
 	}
 	if c.in != nil && c.in.rest != nil {
-		rest := c.in.rest
-		c.in.rest = nil
+		rest, kept := c.in.rest, c.in.kept
+		c.in.rest, c.in.kept = nil, nil
 		if c.in.idle() {
 			c.dropInput()
 		}
-		c.receive(l, rest)
+		c.receive(l, rest, kept)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

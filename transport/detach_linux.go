@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"log/slog"
 	"net"
 	"syscall"
 
@@ -20,7 +21,7 @@ func (t *Transport) adopt(c *Conn, conn net.Conn) bool {
 		return false
 	}
 	if _, err := t.loopAt(c.loop); err != nil {
-		t.log.Warn("transport: no event loop, using a goroutine", "error", err)
+		t.report(slog.LevelWarn, "transport: no event loop, using a goroutine", "error", err)
 		return false
 	}
 	fd, err := dup(conn.(syscall.Conn))

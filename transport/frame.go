@@ -2,6 +2,7 @@ package transport
 
 import (
 	"encoding/binary"
+	"math"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -34,7 +35,8 @@ const maxHeader = 14
 
 // parseHeader reads a frame header. n is its length, 0 when b does not hold it
 // whole. minimal tells whether the length was sent in as few bytes as possible. A
-// length beyond 2^63-1 comes out negative.
+// length beyond 2^63-1, which section 5.2 forbids, comes out as that: above every
+// limit, and never negative.
 func parseHeader(b []byte) (h ws.Header, n int, minimal bool) {
 	if len(b) < 2 {
 		return h, 0, true
@@ -55,8 +57,9 @@ func parseHeader(b []byte) (h ws.Header, n int, minimal bool) {
 		if len(b) < 10 {
 			return h, 0, true
 		}
-		h.Length = int64(binary.BigEndian.Uint64(b[2:]))
-		n, minimal = 10, uint64(h.Length) > 0xffff
+		long := binary.BigEndian.Uint64(b[2:])
+		h.Length = int64(min(long, math.MaxInt64))
+		n, minimal = 10, long > 0xffff
 	default:
 		h.Length = int64(short)
 	}
@@ -74,10 +77,10 @@ func parseHeader(b []byte) (h ws.Header, n int, minimal bool) {
 func (c *Conn) check(h *ws.Header, minimal bool) *ProtocolError {
 	state := ws.StateServerSide
 	var size int64
-	count := 0
-	if c.in != nil && c.in.inMessage() {
+	inMessage := c.in != nil && c.in.inMessage()
+	if inMessage {
 		state = state.Set(ws.StateFragmented)
-		size, count = c.in.size, c.in.count
+		size = c.in.size
 	}
 	// RFC 7692, section 6: the bit may be set on the first frame of a message.
 	packed := h.Rsv == rsv1 && (h.OpCode == ws.OpText || h.OpCode == ws.OpBinary) && c.is(isDeflating)
@@ -96,11 +99,11 @@ func (c *Conn) check(h *ws.Header, minimal bool) *ProtocolError {
 		}
 	} else {
 		most := max(c.t.opts.MaxMessage, c.t.opts.SkipMessage)
-		if h.Length == tooLong || h.Length > most-size {
+		if h.Length > most-size {
 			return &ProtocolError{codeTooBig, "message is too large"}
 		}
-		if count >= c.t.opts.MaxFragments {
-			return &ProtocolError{codeTooBig, "message has too many fragments"}
+		if inMessage && h.Length < smallFragment && c.in.tooMany(c.t) {
+			return &ProtocolError{codePolicy, "too many small fragments"}
 		}
 	}
 	// Section 5.2: "the minimal number of bytes MUST be used to encode the length".
@@ -110,14 +113,18 @@ func (c *Conn) check(h *ws.Header, minimal bool) *ProtocolError {
 	return nil
 }
 
-// grow makes room for n more bytes. It follows the bytes that have come, never the
-// length that was declared, which only caps it.
-func grow(buf []byte, n int, declared int64) []byte {
+// leastBuffer is the least that a message is given room for which comes in pieces.
+const leastBuffer = 128
+
+// grow makes room for n more bytes, at most most in all. It follows the bytes that
+// have come, never the length that was declared, and doubles: however many pieces
+// they come in, what is copied is less than twice what is kept.
+func grow(buf []byte, n int, most int64) []byte {
 	need := len(buf) + n
 	if need <= cap(buf) {
 		return buf
 	}
-	size := min(int64(max(need, 2*cap(buf))), max(declared, int64(need)))
+	size := max(min(int64(max(need, 2*cap(buf), leastBuffer)), most), int64(need))
 	bigger := make([]byte, len(buf), size)
 	copy(bigger, buf)
 	return bigger

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -112,7 +113,7 @@ func (t *Transport) greet(g greeting, accept AcceptFunc) (answer []byte, open fu
 			if err != nil {
 				return nil, err
 			}
-			settleDropped(&u, &o)
+			t.settleDropped(&u, &o)
 			dropped = u.Dropped
 			if t.isRefusing() {
 				return nil, refuse(http.StatusServiceUnavailable, reasonClosing)
@@ -143,7 +144,7 @@ func (t *Transport) greet(g greeting, accept AcceptFunc) (answer []byte, open fu
 func (t *Transport) ask(accept AcceptFunc, r *http.Request) (u Upgrade, open func(*Conn) Handler, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			t.log.Error("transport: panic in accept", "panic", v, stack())
+			t.panicked("transport: panic in accept", v)
 			err = refuse(http.StatusInternalServerError, "internal error")
 		}
 	}()
@@ -153,7 +154,7 @@ func (t *Transport) ask(accept AcceptFunc, r *http.Request) (u Upgrade, open fun
 	}
 	var known *HandshakeError
 	if err != nil && !errors.As(err, &known) {
-		t.log.Error("transport: accept failed", "error", err)
+		t.report(slog.LevelError, "transport: accept failed", "error", err)
 		err = refuse(http.StatusInternalServerError, "internal error")
 	}
 	return u, open, err

@@ -10,8 +10,12 @@ import (
 // maxControls is how many control frames a peer may send within a second.
 const maxControls = 1000
 
+// smallFragment is the payload below which a fragment is mostly header. What others
+// cost is bounded by the size of the message.
+const smallFragment = 16
+
 // inputSize stands for the struct itself in the account of partial bytes.
-const inputSize = 160
+const inputSize = 192
 
 // input is what a connection keeps of a message that has not come in whole. It is
 // made when a read ends inside a message and dropped with the message's last byte.
@@ -28,10 +32,11 @@ type input struct {
 	pack  bool      // it is compressed
 	skip  bool      // it is too large and thrown away
 	size  int64     // payload bytes its frames have declared so far
-	count int       // its frames
+	small int       // its fragments behind the first that have hardly any payload
 	buf   []byte    // its payload, unmasked
 
 	rest  []byte // bytes behind a message during which reading was paused
+	kept  []byte // the memory that rest is the end of
 	since uint32 // tick at which it began
 	held  int64  // what the account of partial bytes knows of it
 }
@@ -55,9 +60,9 @@ func (c *Conn) feed(p []byte) (rest []byte) {
 			p = c.feedPayload(c.in, p)
 			continue
 		}
-		h, n, minimal := c.feedHeader(p)
+		h, n, minimal, whole := c.feedHeader(p)
 		p = p[n:]
-		if h.Length == incomplete {
+		if !whole {
 			return nil
 		}
 		if bad := c.check(&h, minimal); bad != nil {
@@ -80,30 +85,22 @@ func (c *Conn) feed(p []byte) (rest []byte) {
 	return nil
 }
 
-// incomplete is the Length of a header that has not come in whole. No header that
-// has can carry it: a negative length is tooLong.
-const (
-	incomplete = -1
-	tooLong    = -2
-)
-
-// feedHeader reads a header from what is kept and p, and tells how much of p it took.
-func (c *Conn) feedHeader(p []byte) (h ws.Header, n int, minimal bool) {
+// feedHeader reads a header from what is kept and p, and tells how much of p it took
+// and whether that was the whole header.
+func (c *Conn) feedHeader(p []byte) (h ws.Header, n int, minimal, whole bool) {
 	in := c.in
 	if in == nil || in.nhead == 0 {
 		if h, n, minimal = parseHeader(p); n == 0 {
 			in = c.partial()
 			in.nhead = uint8(copy(in.head[:], p))
-			h.Length = incomplete
-			return h, len(p), true
+			return h, len(p), true, false
 		}
 	} else {
 		had := int(in.nhead)
 		all := had + copy(in.head[had:], p)
 		if h, n, minimal = parseHeader(in.head[:all]); n == 0 {
 			in.nhead = uint8(all)
-			h.Length = incomplete
-			return h, len(p), true
+			return h, len(p), true, false
 		}
 		in.nhead = 0
 		n -= had
@@ -111,10 +108,7 @@ func (c *Conn) feedHeader(p []byte) (h ws.Header, n int, minimal bool) {
 			c.dropInput()
 		}
 	}
-	if h.Length < 0 {
-		h.Length = tooLong
-	}
-	return h, n, minimal
+	return h, n, minimal, true
 }
 
 func (in *input) inMessage() bool { return in.op != 0 }
@@ -122,6 +116,17 @@ func (in *input) inMessage() bool { return in.op != 0 }
 // idle tells that nothing is kept.
 func (in *input) idle() bool {
 	return in.nhead == 0 && !in.inFrame && !in.inMessage() && in.rest == nil
+}
+
+// keep keeps what cannot be parsed yet: a copy, or of what is kept already the same
+// memory, until most of that is used up. So taking one message at a time costs no
+// copy of all the others.
+func (in *input) keep(rest, kept []byte) {
+	if 2*len(rest) <= len(kept) || kept == nil {
+		kept = append([]byte(nil), rest...)
+		rest = kept
+	}
+	in.rest, in.kept = rest, kept
 }
 
 // partial returns the connection's input, which begins now if there is none.
@@ -141,7 +146,7 @@ func (c *Conn) feedPayload(in *input, p []byte) (rest []byte) {
 	in.got += n
 	in.inFrame = in.got < h.Length
 	if !h.OpCode.IsControl() {
-		in.add(piece)
+		in.add(piece, h.Fin, c.t.opts.MaxMessage)
 		if !in.inFrame && h.Fin {
 			c.whole(in)
 		}
@@ -173,7 +178,7 @@ func (c *Conn) frame(h ws.Header, payload []byte) {
 	default:
 		in := c.partial()
 		in.begin(h, c.t.opts.MaxMessage)
-		in.add(payload)
+		in.add(payload, h.Fin, c.t.opts.MaxMessage)
 		if h.Fin {
 			c.whole(in)
 		}
@@ -186,17 +191,29 @@ func (in *input) begin(h ws.Header, most int64) {
 		in.op, in.pack = h.OpCode, h.Rsv != 0
 	}
 	in.size += h.Length
-	in.count++
 	if in.size > most {
 		in.skip, in.buf = true, nil
 	}
 }
 
-// add appends a piece of payload to the message.
-func (in *input) add(piece []byte) {
-	if !in.skip {
-		in.buf = append(grow(in.buf, len(piece), in.size), piece...)
+// tooMany counts a small fragment, and tells whether there are more of them than the
+// time since the message began allows.
+func (in *input) tooMany(t *Transport) bool {
+	in.small++
+	return in.small > t.opts.MaxFragments &&
+		in.small/t.opts.MaxFragments > int(time.Duration(age(t.ticks(), in.since))*tick/time.Second)
+}
+
+// add appends a piece of payload to the message, which is to become no larger than
+// most. Once its last frame has begun it is known how large it will be.
+func (in *input) add(piece []byte, fin bool, most int64) {
+	if in.skip {
+		return
 	}
+	if fin {
+		most = in.size
+	}
+	in.buf = append(grow(in.buf, len(piece), most), piece...)
 }
 
 // whole hands on the message that was kept.
@@ -270,7 +287,7 @@ func (c *Conn) settle() {
 	if in == nil {
 		return
 	}
-	held := inputSize + int64(cap(in.buf)+cap(in.control)+cap(in.rest))
+	held := inputSize + int64(cap(in.buf)+cap(in.control)+cap(in.kept))
 	c.t.counters[c.loop].partial.Add(held - in.held)
 	in.held = held
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ type source interface {
 	sweep(now uint32) (urgent bool)
 	// cut ends it at once.
 	cut()
+	// panicked is called when one of these has panicked.
+	panicked(v any)
 }
 
 // loop is one event loop with its connections. Everything but mu's fields belongs
@@ -92,7 +95,7 @@ func (t *Transport) loopAt(id uint8) (*loop, error) {
 
 func (l *loop) close() {
 	if err := l.poll.Close(); err != nil {
-		l.t.log.Error("transport: close event loop", "error", err)
+		l.t.report(slog.LevelError, "transport: close event loop", "error", err)
 	}
 }
 
@@ -115,7 +118,7 @@ func (l *loop) cutAll() {
 	l.call(func() {
 		for _, s := range l.slots {
 			if s != nil {
-				s.cut()
+				cut(s)
 			}
 		}
 	})
@@ -133,13 +136,32 @@ func (l *loop) Begin() {
 func (l *loop) Event(token int32, ev poll.Events) {
 	// A slot emptied earlier in the batch stays so until its end.
 	if s := l.slots[token]; s != nil {
+		defer rescueSource(s)
 		s.ready(ev)
 	}
 }
 
+// rescueSource is deferred around every call of a source: whatever panics below, the
+// loop goes on.
+func rescueSource(s source) {
+	if v := recover(); v != nil {
+		s.panicked(v)
+	}
+}
+
+func (l *loop) sweep(s source) (urgent bool) {
+	defer rescueSource(s)
+	return s.sweep(l.now)
+}
+
+func cut(s source) {
+	defer rescueSource(s)
+	s.cut()
+}
+
 // Tick implements poll.Handler.
 func (l *loop) Tick() {
-	l.urgent = slices.DeleteFunc(l.urgent, func(s source) bool { return !s.sweep(l.now) })
+	l.urgent = slices.DeleteFunc(l.urgent, func(s source) bool { return !l.sweep(s) })
 	if now := time.Now(); now.Sub(l.swept) >= l.t.slowSweep() {
 		l.swept = now
 		l.walk()
@@ -154,7 +176,7 @@ func (l *loop) walk() {
 			l.cursor = 0
 		}
 		if s := l.slots[l.cursor]; s != nil {
-			s.sweep(l.now)
+			l.sweep(s)
 		}
 		l.cursor++
 	}
@@ -199,6 +221,11 @@ func (l *loop) runTasks() bool {
 }
 
 func (l *loop) do(k *task) {
+	if k.c != nil {
+		defer k.c.rescue()
+	} else {
+		defer l.t.rescue("an event loop's task")
+	}
 	switch k.op {
 	case opAdd:
 		l.addConn(k.c, k.p)
@@ -228,14 +255,14 @@ func (l *loop) setPeriod() {
 	if want != l.period {
 		l.period = want
 		if err := l.poll.SetTick(want); err != nil {
-			l.t.log.Error("transport: set event loop's tick", "error", err)
+			l.t.report(slog.LevelError, "transport: set event loop's tick", "error", err)
 		}
 	}
 }
 
 // Failed implements poll.Handler. It has never been seen to happen.
 func (l *loop) Failed(err error) {
-	l.t.log.Error("transport: event loop failed, its connections are cut", "error", err)
+	l.t.report(slog.LevelError, "transport: event loop failed, its connections are cut", "error", err)
 	l.cutAll()
 	l.Begin()
 	l.End()
@@ -287,7 +314,7 @@ func (l *loop) addConn(c *Conn, pre []byte) {
 			l.hurry(c)
 		}
 		if len(pre) > 0 {
-			c.receive(l, pre)
+			c.receive(l, pre, nil)
 		}
 	}
 }

@@ -12,27 +12,26 @@ import (
 
 // netConn is the part of a connection that only the goroutine engine needs.
 type netConn struct {
-	net.Conn
+	hostConn
 	calls     sync.Mutex // serialises the Handler's calls from reader and writer
 	wakeUp    sync.Cond  // on Conn.mu: resumed, aborted, or the writer is done
-	halfClose func() error
-	raw       net.Conn // what to close to cut it without any last words
+	halfClose bool       // one direction can be closed
+	raw       hostConn   // what to close to cut it without any last words
 
 	// What the sweep may see of the reader's input.
 	partial   atomic.Bool
 	partialAt atomic.Uint32
 }
 
-func newNetConn(c *Conn, conn net.Conn) *netConn {
-	n := &netConn{Conn: conn, raw: conn}
+func newNetConn(c *Conn, conn hostConn) *netConn {
+	n := &netConn{hostConn: conn, raw: conn}
 	n.wakeUp.L = &c.mu
-	if hc, ok := conn.(interface{ CloseWrite() error }); ok {
-		n.halfClose = hc.CloseWrite
+	_, n.halfClose = conn.Conn.(interface{ CloseWrite() error })
+	if tc, ok := conn.Conn.(*tls.Conn); ok {
+		n.raw.Conn = tc.NetConn()
 	}
-	if tc, ok := conn.(*tls.Conn); ok {
-		n.raw = tc.NetConn()
-	}
-	if b, ok := n.raw.(interface{ SetWriteBuffer(int) error }); ok {
+	if b, ok := n.raw.Conn.(interface{ SetWriteBuffer(int) error }); ok {
+		defer n.raw.rescue(nil)
 		_ = b.SetWriteBuffer(sendBuffer)
 	}
 	return n
@@ -68,7 +67,7 @@ const smallRead = 1 << 10
 // readLoop is the reader's goroutine: it ends when the connection has.
 func (c *Conn) readLoop(pre []byte) {
 	defer c.t.wg.Done()
-	err := c.readAll(pre)
+	err := c.readUntilEnd(pre)
 	c.awaitWriter()
 	_ = c.net.Close()
 	c.net.calls.Lock()
@@ -85,6 +84,12 @@ func (c *Conn) readLoop(pre []byte) {
 	c.net.calls.Unlock()
 	c.t.nets.remove(c)
 	c.t.leave()
+}
+
+// readUntilEnd is readAll, which ends with a panic, too.
+func (c *Conn) readUntilEnd(pre []byte) error {
+	defer c.rescue()
+	return c.readAll(pre)
 }
 
 // readAll reads and parses until the connection's end.
@@ -165,7 +170,7 @@ func (c *Conn) awaitResume() (over bool) {
 		return true
 	}
 	// Without a way to close one direction, the peer waits for us to close both.
-	return c.net.halfClose == nil && c.end != nil && c.end.sent && c.end.received
+	return !c.net.halfClose && c.end != nil && c.end.sent && c.end.received
 }
 
 // awaitWriter lets the close frame and what waits before it go out. The deadline
@@ -237,15 +242,15 @@ func (c *Conn) writeAll() (tell bool) {
 			return false
 		}
 	}
-	if c.is(isClosing) && !c.is(isAborted) && c.net.halfClose != nil {
+	if c.is(isClosing) && !c.is(isAborted) && c.net.halfClose {
 		// It may block, and the queue is empty for good.
 		c.mu.Unlock()
-		_ = c.net.halfClose()
+		c.net.closeWrite()
 		c.mu.Lock()
 	}
 	tell = c.out != nil && c.drained()
 	c.net.wakeUp.Broadcast()
-	if e := c.end; e != nil && e.sent && e.received && c.net.halfClose == nil {
+	if e := c.end; e != nil && e.sent && e.received && !c.net.halfClose {
 		_ = c.net.SetReadDeadline(time.Now()) // the reader has nothing to wait for
 	}
 	return tell

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"net"
 	"sync"
 	"time"
 )
@@ -11,26 +10,26 @@ import (
 type netEngine struct {
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
-	stop  chan struct{}         // closed when the last connection is gone
-	early map[net.Conn]struct{} // those whose handshake is not done
+	stop  chan struct{}          // closed when the last connection is gone
+	early map[*hostConn]struct{} // those whose handshake is not done
 	over  bool
 }
 
 // guard has a connection cut by cutAll until its handshake is done.
-func (e *netEngine) guard(conn net.Conn) (done func()) {
+func (e *netEngine) guard(conn hostConn) (done func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.over {
 		_ = conn.Close()
 	}
 	if e.early == nil {
-		e.early = make(map[net.Conn]struct{})
+		e.early = make(map[*hostConn]struct{})
 	}
-	e.early[conn] = struct{}{}
+	e.early[&conn] = struct{}{}
 	return func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		delete(e.early, conn)
+		delete(e.early, &conn)
 	}
 }
 
@@ -84,10 +83,15 @@ func (e *netEngine) sweepLoop(t *Transport, stop chan struct{}) {
 			continue // the process stood still: let the readers catch up first
 		}
 		for _, c := range e.all() {
-			if c.beat(now, c.net.partialAt.Load(), c.net.partial.Load()) == overdue {
-				c.Abort()
-			}
+			c.sweepNet(now)
 		}
+	}
+}
+
+func (c *Conn) sweepNet(now uint32) {
+	defer c.rescue()
+	if c.beat(now, c.net.partialAt.Load(), c.net.partial.Load()) == overdue {
+		c.Abort()
 	}
 }
 

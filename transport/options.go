@@ -35,7 +35,9 @@ type Options struct {
 	// is closed with 1009, as soon as a header declares the length. A value of
 	// MaxMessage or less means that nothing is skipped.
 	SkipMessage int64
-	// MaxFragments is how many frames may make up one message: 1024.
+	// MaxFragments is how many fragments of a message may come within a second that
+	// have less than 16 bytes of payload: 1024. Beyond it the connection is closed with
+	// 1008. Larger ones are bounded by the size of the message alone.
 	MaxFragments int
 	// PartialBytes bounds what the connections of one loop hold of messages that
 	// have not come in whole: 64 MiB. Beyond it the largest is closed with 1013.

@@ -120,6 +120,48 @@ func FuzzParser(f *testing.F) {
 	})
 }
 
+// TestFragmentsAreCopiedOnce: however small the pieces are in which a message comes,
+// what is copied of it is at most twice its size.
+func TestFragmentsAreCopiedOnce(t *testing.T) {
+	const size = 1 << 20
+	for _, piece := range []int{16, 66, 1000, 60_000} {
+		c, h := parserConn(t, Options{MaxMessage: size})
+		copied, had := 0, 0
+		for off := 0; off < size; off += piece {
+			op := ws.OpContinuation
+			if off == 0 {
+				op = ws.OpBinary
+			}
+			end := min(off+piece, size)
+			c.feed(clientFrame(end == size, op, make([]byte, end-off), [4]byte{}))
+			if in := c.in; in != nil && cap(in.buf) != had {
+				copied, had = copied+off, cap(in.buf)
+				require.LessOrEqual(t, had, max(2*(end), leastBuffer), "room follows what has come")
+			}
+		}
+		require.Len(t, h.messages, 1)
+		require.Len(t, h.messages[0], size)
+		require.Less(t, copied, 2*size, "in pieces of %d", piece)
+	}
+}
+
+// TestRestIsCopiedOnce: a Handler that takes one message at a time costs no copy of
+// all the others with each.
+func TestRestIsCopiedOnce(t *testing.T) {
+	stream := bytes.Repeat(clientFrame(true, ws.OpBinary, []byte("x"), [4]byte{}), 8000)
+	var in input
+	copied, rest, kept := 0, stream, []byte(nil)
+	for len(rest) > 0 {
+		in.keep(rest, kept)
+		if len(kept) == 0 || &in.kept[0] != &kept[0] {
+			copied += len(rest)
+		}
+		rest, kept = in.rest[7:], in.kept
+		require.LessOrEqual(t, len(kept), max(2*len(in.rest), len(stream)))
+	}
+	require.LessOrEqual(t, copied, 2*len(stream))
+}
+
 // TestGrow: memory follows the bytes that came, not the length that was declared.
 func TestGrow(t *testing.T) {
 	c, _ := parserConn(t, Options{MaxMessage: 1 << 30})

@@ -36,7 +36,7 @@ func (p *pool) run(work func()) bool {
 func (p *pool) work(work func()) {
 	defer p.t.wg.Done()
 	for work != nil {
-		work()
+		p.t.guarded("a handshake", work)()
 		work = p.next()
 	}
 }

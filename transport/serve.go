@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -67,28 +68,29 @@ func (t *Transport) acceptLoop(l *acceptor, accept AcceptFunc) error {
 		case isTemporary(err):
 			// Out of descriptors or the like: without a pause this would spin.
 			pause = min(max(2*pause, 5*time.Millisecond), longest)
-			t.log.Warn("transport: accept", "error", err, "retry_in", pause)
+			t.report(slog.LevelWarn, "transport: accept", "error", err, "retry_in", pause)
 			l.wait(pause)
 			continue
 		default:
 			return err
 		}
+		hc := hostConn{conn, t}
 		switch t.enter() {
 		case entryNot:
-			_ = conn.Close()
+			_ = hc.Close()
 			return ErrClosed
 		case entryFull:
-			t.turnAway(conn)
+			t.turnAway(hc)
 			continue
 		}
-		left, ok := t.arrive(addrOf(conn))
+		left, ok := t.arrive(addrOf(hc))
 		if !ok {
 			t.leave()
-			t.turnAway(conn)
+			t.turnAway(hc)
 			continue
 		}
 		t.wg.Add(1)
-		go t.greetConn(conn, accept, left)
+		go t.greetConn(hc, accept, left)
 	}
 }
 
@@ -100,9 +102,20 @@ func isTemporary(err error) bool {
 }
 
 // greetConn reads the request of an accepted connection and answers it.
-func (t *Transport) greetConn(conn net.Conn, accept AcceptFunc, left func()) {
+func (t *Transport) greetConn(conn hostConn, accept AcceptFunc, left func()) {
 	defer t.wg.Done()
+	served := false
 	stop := t.nets.guard(conn)
+	defer func() {
+		if v := recover(); v != nil {
+			t.panicked("transport: panic in a handshake", v)
+			if !served {
+				_ = conn.Close()
+				stop()
+				t.leave()
+			}
+		}
+	}()
 	raw, bad := t.readRequest(conn)
 	left()
 	var answer, pre []byte
@@ -113,9 +126,12 @@ func (t *Transport) greetConn(conn net.Conn, accept AcceptFunc, left func()) {
 		answer = refusal(bad)
 	case raw != nil:
 		n := endOfHeader(raw)
-		g := greeting{raw: raw[:n], remote: conn.RemoteAddr().String()}
+		g := greeting{raw: raw[:n], remote: "@"}
+		if a := conn.RemoteAddr(); a != nil {
+			g.remote = a.String()
+		}
 		pre = raw[n:]
-		if tc, ok := conn.(*tls.Conn); ok {
+		if tc, ok := conn.Conn.(*tls.Conn); ok {
 			state := tc.ConnectionState()
 			g.tls = &state
 		}
@@ -134,12 +150,13 @@ func (t *Transport) greetConn(conn net.Conn, accept AcceptFunc, left func()) {
 	}
 	_ = conn.SetDeadline(time.Time{})
 	stop()
-	t.serve(conn, pre, open)
+	served = true
+	t.serve(conn.Conn, pre, open)
 }
 
 // readRequest reads up to the blank line, and what came with it. Nothing at all
 // means that nobody is left to be answered.
-func (t *Transport) readRequest(conn net.Conn) ([]byte, *HandshakeError) {
+func (t *Transport) readRequest(conn hostConn) ([]byte, *HandshakeError) {
 	_ = conn.SetDeadline(time.Now().Add(t.opts.HandshakeTimeout))
 	buf := make([]byte, 0, 1<<10)
 	for {
@@ -178,14 +195,13 @@ func (t *Transport) checkRequestBytes(b []byte) (whole bool, bad *HandshakeError
 
 // linger closes a connection so that the peer can read the answer: closing one with
 // unread input would reset it.
-func linger(conn net.Conn, timeout time.Duration, answered bool) {
+func linger(conn hostConn, timeout time.Duration, answered bool) {
 	defer func() { _ = conn.Close() }()
-	hc, ok := conn.(interface{ CloseWrite() error })
-	if !answered || !ok {
+	if !answered {
 		return
 	}
 	_ = conn.SetDeadline(time.Now().Add(timeout))
-	if hc.CloseWrite() == nil {
+	if conn.closeWrite() {
 		_, _ = io.Copy(io.Discard, conn)
 	}
 }

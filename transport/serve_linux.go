@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -99,7 +100,7 @@ func (s *listener) open() {
 	}
 	s.slot = s.l.take(s)
 	if err := s.l.poll.Add(s.fd, s.slot, poll.Readable); err != nil {
-		s.l.t.log.Error("transport: watch listener", "error", err)
+		s.l.t.report(slog.LevelError, "transport: watch listener", "error", err)
 		s.cut()
 	}
 }
@@ -131,6 +132,9 @@ func (s *listener) over() bool {
 		return false
 	}
 }
+
+// panicked implements source. The listener goes on.
+func (s *listener) panicked(v any) { s.l.t.panicked("transport: panic while accepting", v) }
 
 // sweep implements source. A host may have closed the listener behind our back.
 func (s *listener) sweep(now uint32) (urgent bool) {

@@ -29,6 +29,7 @@ type shake struct {
 // open reads the request, which most often is there already: only if it is not,
 // the loop has to watch for it.
 func (h *shake) open() {
+	defer rescueSource(h)
 	h.deadline, h.slot = h.l.t.ticks()+h.l.t.shakeTicks, unwatched
 	h.ready(poll.Readable)
 	if !h.over {
@@ -64,6 +65,12 @@ func (h *shake) cut() {
 		return
 	}
 	h.l.t.leave()
+}
+
+// panicked implements source.
+func (h *shake) panicked(v any) {
+	h.l.t.panicked("transport: panic in a handshake", v)
+	h.cut()
 }
 
 func (h *shake) unwatch() {
@@ -115,6 +122,15 @@ func (h *shake) ready(poll.Events) {
 // answer runs on a worker.
 func (h *shake) answer(bad *HandshakeError) {
 	t := h.l.t
+	served := false
+	defer func() {
+		if v := recover(); v != nil {
+			t.panicked("transport: panic in a handshake", v)
+			if !served {
+				h.refuse(refusal(refuse(http.StatusInternalServerError, "internal error")))
+			}
+		}
+	}()
 	h.left()
 	if bad != nil {
 		h.refuse(refusal(bad))
@@ -135,6 +151,7 @@ func (h *shake) answer(bad *HandshakeError) {
 	// The answer waits for what open sends, so that both go out in one write.
 	c.out = &output{since: t.ticks()}
 	c.out.push(answer)
+	served = true
 	t.run(c, h.buf[n:], open)
 }
 

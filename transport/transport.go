@@ -38,6 +38,12 @@ type Transport struct {
 	cancel context.CancelFunc
 
 	rejected atomic.Int64 // for lack of room
+	panics   atomic.Int64
+
+	reports struct { // see report
+		sync.Mutex
+		of map[string]*reported
+	}
 
 	nets    netEngine
 	workers pool
@@ -66,6 +72,7 @@ type Stats struct {
 	Writes      int64 // write calls that took something
 	Partial     int64 // bytes held of incomplete messages
 	Rejected    int64 // connections refused for lack of room
+	Panics      int64 // of Handlers and other functions of the host, and in parsers
 }
 
 // New makes a Transport and starts nothing. The error names every option that
@@ -94,6 +101,8 @@ func New(o Options) (*Transport, error) {
 		shakeTicks: ticksOf(o.HandshakeTimeout),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.reports.of = make(map[string]*reported)
+	t.guardOptions()
 	t.buffers.New = func() any { return new([joinBytes]byte) }
 	t.workers.t = t
 	return t, nil
@@ -115,7 +124,7 @@ func (t *Transport) Stats() Stats {
 		s.Writes += c.writes.Load()
 		s.Partial += c.partial.Load()
 	}
-	s.Rejected = t.rejected.Load()
+	s.Rejected, s.Panics = t.rejected.Load(), t.panics.Load()
 	return s
 }
 
@@ -138,7 +147,7 @@ func (t *Transport) newConn(loop uint8) *Conn {
 func (t *Transport) handOut(c *Conn, open func(*Conn) Handler) (ok bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			t.log.Error("transport: panic while opening a connection", "panic", v, stack())
+			t.panicked("transport: panic while opening a connection", v)
 			ok = false
 		}
 	}()
@@ -154,7 +163,7 @@ func (t *Transport) serve(conn net.Conn, pre []byte, open func(*Conn) Handler) {
 		t.run(c, pre, open)
 		return
 	}
-	c.net = newNetConn(c, conn)
+	c.net = newNetConn(c, hostConn{conn, t})
 	// What open sends gets a writer at once, which must not call a Handler yet.
 	c.net.calls.Lock()
 	ok := t.handOut(c, open)
@@ -166,7 +175,7 @@ func (t *Transport) serve(conn net.Conn, pre []byte, open func(*Conn) Handler) {
 	}
 	c.net.calls.Unlock()
 	if !ok {
-		_ = conn.Close()
+		_ = c.net.Close()
 		t.leave()
 		return
 	}

@@ -35,7 +35,7 @@ type Upgrade struct {
 // open is called once the answer is on the wire and before any event. It returns
 // the connection's Handler; nil cuts the connection. Neither r nor w is kept.
 func (t *Transport) Upgrade(w http.ResponseWriter, r *http.Request, u Upgrade, open func(*Conn) Handler) error {
-	settleDropped(&u, &open)
+	t.settleDropped(&u, &open)
 	if bad := checkRequest(r); bad != nil {
 		u.Dropped()
 		return answerHTTP(w, bad)

@@ -91,6 +91,15 @@ func Frame(fin bool, op ws.OpCode, payload []byte) []byte {
 	return RawFrame(h, payload)
 }
 
+// Fragments is a message in frames of up to piece bytes.
+func Fragments(op ws.OpCode, payload []byte, piece int) []byte {
+	var stream []byte
+	for ; len(payload) > piece; op, payload = ws.OpContinuation, payload[piece:] {
+		stream = append(stream, Frame(false, op, payload[:piece])...)
+	}
+	return append(stream, Frame(true, op, payload)...)
+}
+
 // RawFrame is a frame with any header, valid or not.
 func RawFrame(h ws.Header, payload []byte) []byte {
 	var b bytes.Buffer

@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -15,7 +16,9 @@ import (
 func (s *suite) limits(t *testing.T) {
 	t.Run("too large is skipped and told", s.tooLarge)
 	t.Run("far too large closes", s.farTooLarge)
-	t.Run("fragments are counted", s.endlessFragments)
+	t.Run("small fragments are counted", s.endlessFragments)
+	t.Run("fragments with something in them are not", s.honestFragments)
+	t.Run("small fragments may take their time", s.slowFragments)
 	t.Run("control frames are counted", s.controlFlood)
 	t.Run("a message must come in whole", s.unfinished)
 	t.Run("unfinished input is bounded", s.partialBytes)
@@ -62,15 +65,43 @@ func (s *suite) farTooLarge(t *testing.T) {
 func (s *suite) endlessFragments(t *testing.T) {
 	p := s.open(t, transport.Options{MaxFragments: 10}, nil)
 	stream := Frame(false, ws.OpText, nil)
-	for range 8 {
-		stream = append(stream, Frame(false, ws.OpContinuation, nil)...)
+	for i := range 9 {
+		stream = append(stream, Frame(false, ws.OpContinuation, []byte("1234567890.....")[:15*(i%2)])...)
 	}
-	require.NoError(t, p.Write(append(stream, Frame(true, ws.OpContinuation, nil)...)))
-	require.Equal(t, text(""), p.next(), "ten are allowed")
+	require.NoError(t, p.Write(cat(stream, Frame(true, ws.OpContinuation, nil))))
+	require.Len(t, p.next().Payload, 4*15, "ten behind the first are allowed")
 	go func() {
-		_ = p.Write(cat(stream, Frame(false, ws.OpContinuation, nil), Frame(true, ws.OpContinuation, nil)))
+		_ = p.Write(cat(stream, bytes.Repeat(Frame(false, ws.OpContinuation, nil), 2000)))
 	}()
-	require.EqualValues(t, 1009, p.Client.End().Code, "eleven are not")
+	require.EqualValues(t, 1008, p.Client.End().Code, "any number is not")
+}
+
+// honestFragments: what has a payload is bounded by the size of the message alone.
+func (s *suite) honestFragments(t *testing.T) {
+	p := s.open(t, transport.Options{MaxMessage: 4 << 20}, nil)
+	for piece, size := range map[int]int{16: 128 << 10, 66: 64 << 10, 64: 4 << 20} {
+		content := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+		stream := Fragments(ws.OpText, content, piece)
+		sent := make(chan error, 1)
+		go func() { sent <- p.Write(stream) }()
+		got := p.next().Payload
+		require.Equal(t, size, len(got))
+		require.True(t, got == string(content), "in pieces of %d", piece)
+		require.NoError(t, <-sent)
+	}
+}
+
+// slowFragments: the count is one of each second.
+func (s *suite) slowFragments(t *testing.T) {
+	t.Parallel()
+	p := s.open(t, transport.Options{MaxFragments: 5}, nil)
+	require.NoError(t, p.Write(Frame(false, ws.OpText, []byte("x"))))
+	for range 12 {
+		<-time.After(250 * time.Millisecond)
+		require.NoError(t, p.Write(Frame(false, ws.OpContinuation, []byte("x"))))
+	}
+	require.NoError(t, p.Write(Frame(true, ws.OpContinuation, nil)))
+	require.Equal(t, text(strings.Repeat("x", 13)), p.next())
 }
 
 func (s *suite) controlFlood(t *testing.T) {
