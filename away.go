@@ -14,6 +14,14 @@ type away struct {
 	node unique.Handle[string]
 }
 
+// compareAway orders a list by user and node.
+func compareAway(a, b away) int {
+	if c := strings.Compare(a.who.id(), b.who.id()); c != 0 {
+		return c
+	}
+	return strings.Compare(a.node.Value(), b.node.Value())
+}
+
 // find returns where the user of the node is on the list, or would be.
 func (o *others) find(user, node string) (int, bool) {
 	return slices.BinarySearchFunc(o.away, user, func(a away, id string) int {
@@ -23,6 +31,10 @@ func (o *others) find(user, node string) (int, bool) {
 		return strings.Compare(a.node.Value(), node)
 	})
 }
+
+// manyChanges is from how many changes at once on the lists are made anew: each
+// by itself moves what is behind it.
+const manyChanges = 32
 
 // attend reads who is in the room on other servers, where that is not known
 // and nobody is reading it. After an error the room shows who is here.
@@ -63,10 +75,14 @@ func (r *liveRoom) present(changes []Attendance) {
 		r.mu.Unlock()
 		return // read when it is needed
 	}
-	for i := range changes {
-		r.setAway(&changes[i])
-		if o.reading > 0 {
-			o.heard = append(o.heard, changes[i])
+	if o.reading > 0 {
+		o.heard = append(o.heard, changes...)
+	}
+	if len(changes) > manyChanges {
+		r.mergeAway(changes, false)
+	} else {
+		for i := range changes {
+			r.setAway(&changes[i])
 		}
 	}
 	frame := r.presenceFrame(time.Now())
@@ -133,32 +149,111 @@ func (r *liveRoom) vacate(user string) {
 // replaceAway makes list, and what has been heard since it was asked for, all
 // that is known of other servers. The room's lock is held.
 func (r *liveRoom) replaceAway(list []Attendance) []byte {
+	r.mergeAway(slices.Concat(list, r.far().heard), true)
+	return r.presenceFrame(time.Now())
+}
+
+// mergeAway takes up many changes in one pass over the lists, however long these
+// are. With all, who is not named in them is gone. The room's lock is held.
+func (r *liveRoom) mergeAway(changes []Attendance, all bool) {
 	o := r.far()
-	next := make(map[attendee]*Attendance, len(list)) // by node and user
-	for i := range list {
-		next[attendee{list[i].Node, list[i].User.ID}] = &list[i]
-	}
-	for i := range o.heard {
-		next[attendee{o.heard[i].Node, o.heard[i].User.ID}] = &o.heard[i]
-	}
-	for _, old := range slices.Clone(o.away) {
-		if _, ok := next[attendee{old.node.Value(), old.who.id()}]; !ok {
-			r.setAway(&Attendance{Node: old.node.Value(), User: User{ID: old.who.id()}, Gone: true})
+	latest := make(map[attendee]*Attendance, len(changes)) // by node and user
+	for i := range changes {
+		if at := &changes[i]; at.Node != r.srv.cluster.node && at.User.ID != "" {
+			latest[attendee{at.Node, at.User.ID}] = at
 		}
 	}
-	for _, at := range next {
-		r.setAway(at)
+	next := make([]away, 0, len(latest))
+	for _, old := range o.away {
+		at, named := latest[attendee{old.node.Value(), old.who.id()}]
+		switch {
+		case !named && !all:
+			next = append(next, old)
+		case !named || at.Gone:
+		default:
+			if old.who.public() != public(&at.User) && (at.User.Name != "" || at.User.Avatar != "") {
+				old.who = r.srv.profiles.meet(&at.User)
+			}
+			next = append(next, old)
+		}
+		if named {
+			delete(latest, attendee{old.node.Value(), old.who.id()})
+		}
 	}
-	return r.presenceFrame(time.Now())
+	for _, at := range latest {
+		if !at.Gone {
+			next = append(next, away{r.srv.profiles.meet(&at.User), unique.Make(at.Node)})
+		}
+	}
+	slices.SortFunc(next, compareAway)
+	r.setAllAway(next)
+}
+
+// setAllAway makes next, which is sorted, the list of who is there on other
+// servers, and brings the list of who is in the room into line with it. The
+// room's lock is held.
+func (r *liveRoom) setAllAway(next []away) {
+	p := &r.here
+	here := make([]person, 0, max(len(p.here), len(next)))
+	i := 0
+	pass := func(in func(id string) bool) { // those who are not on next
+		for ; i < len(p.here) && in(p.here[i].who.id()); i++ {
+			if p.here[i].local() {
+				here = append(here, p.here[i])
+			} else {
+				p.note(p.here[i].who, false)
+			}
+		}
+	}
+	for j, a := range next {
+		id := a.who.id()
+		if j > 0 && next[j-1].who.id() == id {
+			continue // on two servers
+		}
+		pass(func(other string) bool { return other < id })
+		if i < len(p.here) && p.here[i].who.id() == id {
+			one := p.here[i]
+			if !one.local() {
+				one.who = a.who // may be called something else now
+			}
+			here = append(here, one)
+			i++
+			continue
+		}
+		here = append(here, person{who: a.who})
+		p.note(a.who, true)
+	}
+	pass(func(string) bool { return true })
+	p.here, r.far().away = fit(here), fit(next)
+}
+
+// fit returns the list in no more memory than insert would give it.
+func fit[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	if cap(list) > len(list)+len(list)/8+1 {
+		return append(make([]T, 0, len(list)), list...)
+	}
+	return list
 }
 
 // without takes everybody off the list who is there on dead nodes alone.
 func (r *liveRoom) without(nodes []string) {
+	dead := make(map[unique.Handle[string]]bool, len(nodes))
+	for _, n := range nodes {
+		dead[unique.Make(n)] = true
+	}
 	r.mu.Lock()
-	for _, a := range slices.Clone(r.far().away) {
-		if slices.Contains(nodes, a.node.Value()) {
-			r.setAway(&Attendance{Node: a.node.Value(), User: User{ID: a.who.id()}, Gone: true})
+	old := r.far().away
+	next := make([]away, 0, len(old))
+	for _, a := range old {
+		if !dead[a.node] {
+			next = append(next, a)
 		}
+	}
+	if len(next) < len(old) {
+		r.setAllAway(next)
 	}
 	frame := r.presenceFrame(time.Now())
 	r.mu.Unlock()

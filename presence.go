@@ -28,8 +28,22 @@ type person struct {
 // local reports whether the person is there because of this server.
 func (p *person) local() bool { return p.sessions > 0 || p.dropped }
 
-// presenceNews is what has not been told yet.
-type presenceNews struct{ join, leave []*identity }
+// presenceNews is what has not been told yet: who has come and who has gone, in
+// the order in which they have.
+type presenceNews struct {
+	list  []presenceChange
+	at    map[string]int // where a user is in the list; nil while it is short
+	count int            // of changes that have not been taken back
+}
+
+// presenceChange is one user who has come or gone; nil has been taken back.
+type presenceChange struct {
+	who    *identity
+	joined bool
+}
+
+// shortNews is up to how many changes are looked through one by one.
+const shortNews = 16
 
 const (
 	// presenceEvery is how far apart presence frames of a room are at least.
@@ -150,15 +164,52 @@ func (p *presence) note(who *identity, joined bool) {
 	if p.news == nil {
 		p.news = &presenceNews{}
 	}
-	list, other := &p.news.join, &p.news.leave
-	if !joined {
-		list, other = other, list
-	}
-	if i := slices.IndexFunc(*other, func(u *identity) bool { return u.id() == who.id() }); i >= 0 {
-		*other = slices.Delete(*other, i, i+1)
+	p.news.add(who, joined)
+}
+
+func (n *presenceNews) add(who *identity, joined bool) {
+	if i := n.find(who.id()); i >= 0 && n.list[i].joined != joined {
+		n.list[i].who = nil
+		delete(n.at, who.id())
+		n.count--
 		return
 	}
-	*list = append(*list, who)
+	n.list = append(n.list, presenceChange{who, joined})
+	n.count++
+	if n.at != nil {
+		n.at[who.id()] = len(n.list) - 1
+	} else if len(n.list) > shortNews {
+		n.at = make(map[string]int, 2*len(n.list))
+		for i, c := range n.list {
+			if c.who != nil {
+				n.at[c.who.id()] = i
+			}
+		}
+	}
+}
+
+// find returns where the user's change is, -1 where there is none.
+func (n *presenceNews) find(user string) int {
+	if n.at != nil {
+		if i, ok := n.at[user]; ok {
+			return i
+		}
+		return -1
+	}
+	return slices.IndexFunc(n.list, func(c presenceChange) bool { return c.who != nil && c.who.id() == user })
+}
+
+// names returns up to max users who have come or have gone.
+func (n *presenceNews) names(joined bool, max int) (list []wire.User) {
+	for _, c := range n.list {
+		if len(list) >= max {
+			break
+		}
+		if c.who != nil && c.joined == joined {
+			list = append(list, c.who.public())
+		}
+	}
+	return list
 }
 
 // presenceFrame returns the frame that tells the news, or nil when there are
@@ -180,20 +231,15 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 	}
 	news := p.news
 	p.news, r.presenceAt = nil, tick
-	if len(news.join)+len(news.leave) == 0 || r.Topic.Len() == 0 {
+	if news.count == 0 || r.Topic.Len() == 0 {
 		return nil
 	}
-	names := len(news.join) + len(news.leave)
+	names := news.count
 	if len(p.here) > r.srv.opt.Limits.Presence {
 		names = presenceNames
 	}
-	f := wire.Presence{Room: r.id, Online: len(p.here)}
-	for _, u := range news.join[:min(names, len(news.join))] {
-		f.Join = append(f.Join, u.public())
-	}
-	for _, u := range news.leave[:min(names-len(f.Join), len(news.leave))] {
-		f.Leave = append(f.Leave, u.public())
-	}
+	f := wire.Presence{Room: r.id, Online: len(p.here), Join: news.names(true, names)}
+	f.Leave = news.names(false, names-len(f.Join))
 	return wire.Seal(wire.AppendPresence(wire.NewFrame(128), &f))
 }
 

@@ -137,8 +137,10 @@ func (r *liveRoom) remove(ctx context.Context) error {
 func (r *liveRoom) gone() {
 	r.forget()
 	r.revokes.Add(1) // joins under way look again
-	for _, s := range r.srv.users.all() {
-		r.expel(s, CodeNotFound)
+	for _, sink := range r.Topic.Sinks() {
+		if s, ok := sink.(*session); ok {
+			r.expel(s, CodeNotFound)
+		}
 	}
 	r.Topic.Renew("", 0) // loops of Changes look again
 }

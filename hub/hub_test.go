@@ -261,3 +261,34 @@ func TestALogThatWentBackIsAskedOnceASecond(t *testing.T) {
 		require.LessOrEqual(t, h.Stats().Fills, int64(11))
 	})
 }
+
+// TestJoiningAndLeavingDoNotWaitForAWalk guards that a walk does not keep the
+// members' lock from write to write: who comes or goes waits for about one.
+func TestJoiningAndLeavingDoNotWaitForAWalk(t *testing.T) {
+	h := hub.New(hub.Options{Lanes: 1})
+	defer h.Close()
+	m := &model{}
+	newTopic(h, m)
+	var writes atomic.Int64
+	begun := make(chan struct{}, 1)
+	for range 200 {
+		s := &sink{onWrite: func() {
+			if writes.Add(1) == 1 {
+				begun <- struct{}{}
+			}
+			time.Sleep(time.Millisecond) // a kernel that takes its time
+		}}
+		m.topic.Attach(&s.Sub, s, m.name(), 0, 0, false)
+	}
+	appendOne(t, m, 100)
+	<-begun
+	s := &sink{}
+	before := writes.Load()
+	m.topic.Attach(&s.Sub, s, m.name(), 1, 1, false)
+	joined := writes.Load()
+	s.Sub.Detach()
+	left := writes.Load()
+	t.Logf("joined after %d writes, left after %d more", joined-before, left-joined)
+	require.Less(t, joined-before, int64(50))
+	require.Less(t, left-joined, int64(50))
+}

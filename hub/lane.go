@@ -57,9 +57,11 @@ const (
 	// portion is how many writes one topic gets before the next has its turn: a
 	// large room must not delay the small ones.
 	portion = 256
-	// breath is how many writes are made before the lane lets others run and
-	// lets go of the topic's members.
+	// breath is how many writes are made before the lane lets others run.
 	breath = 64
+	// turn is how many writes one member who is far behind gets before the
+	// others of the topic have their turn, and those who join or leave.
+	turn = 8
 )
 
 func newLane(h *Hub) *lane {
@@ -185,9 +187,11 @@ func (l *walker) step(m *members) {
 	}
 	for done := 0; p.next >= 0 && done < portion; {
 		wrote := 0
+		// Whoever joins or leaves waits for the members' lock, so it is let go of
+		// after each write. A large room has many who need nothing, so visits are
+		// bounded too.
 		m.mu.Lock()
-		// A large room has many who need nothing, so visits are bounded too.
-		for visits := 0; p.next >= 0 && wrote < breath && visits < 16*breath; visits++ {
+		for visits := 0; p.next >= 0 && wrote == 0 && visits < 16*breath; visits++ {
 			if p.next >= len(m.subs) {
 				p.next = len(m.subs) - 1
 				continue
@@ -358,7 +362,7 @@ func (l *walker) serve(t *Topic, s *Sub) (writes int) {
 			l.fill(t, s)
 			return writes
 		}
-		if writes == breath { // far behind: others have their turn
+		if writes >= turn { // far behind: others have their turn
 			l.hub.lanes[s.lane].wakeUp(s)
 			return writes
 		}

@@ -61,6 +61,19 @@ func (t *Topic) Log() Log { return t.log }
 // Len returns how many subscriptions there are.
 func (t *Topic) Len() int { return int(t.subs.Load()) }
 
+// Sinks returns the sinks of all subscriptions there are.
+func (t *Topic) Sinks() []Sink {
+	list := make([]Sink, 0, t.Len())
+	for m := range t.lists {
+		m.mu.Lock()
+		for _, s := range m.subs {
+			list = append(list, s.sink)
+		}
+		m.mu.Unlock()
+	}
+	return list
+}
+
 // Head returns the epoch and the newest position that the topic has seen, and
 // -1 where it has seen none.
 func (t *Topic) Head() (epoch string, rev int64) {
