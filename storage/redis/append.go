@@ -124,18 +124,18 @@ func (a *appending) asks(fresh []*stored) (ids []string, nonces []nonceKey) {
 	return ids, nonces
 }
 
-// argv writes what append.lua reads.
+// argv writes what append.lua reads of one part.
 func (a *appending) argv(mode string, p *plan, ids []string, nonces []nonceKey) []any {
 	s := a.s
 	if s.opts.Wait > 0 {
 		mode += "w"
 	}
-	argv := make([]any, 0, 20+len(ids)+len(nonces)+5*len(p.fresh)+4*len(p.old))
-	argv = append(argv, mode, a.known.Epoch, a.known.Rev, rand.Text(), s.keys.channel(bucketOf(a.room)), a.room,
+	argv := make([]any, 0, 22+len(ids)+len(nonces)+5*len(p.fresh)+4*len(p.old))
+	argv = append(argv, 0, mode, a.known.Epoch, a.known.Rev, rand.Text(), s.keys.channel(bucketOf(a.room)), a.room,
 		s.opts.NonceTTL.Milliseconds(), s.opts.MaxMessages, s.cutoff(),
 		p.rev-p.head.Rev, len(ids), len(nonces), len(p.fresh), len(p.old))
 	argv = append(argv, settingsArgs(p)...)
-	argv = append(argv, encodeStates(p))
+	argv = append(argv, encodeStates(p), p.head.Epoch)
 	for _, id := range ids {
 		argv = append(argv, id)
 	}
@@ -150,6 +150,7 @@ func (a *appending) argv(mode string, p *plan, ids []string, nonces []nonceKey) 
 	for _, m := range p.old {
 		argv = append(argv, m.Seq, m.was, m.Rev-p.head.Rev, encodeMessage(&m.Message))
 	}
+	argv[0] = len(argv) - 1 // where the next part begins
 	return argv
 }
 

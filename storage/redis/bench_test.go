@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,13 +20,19 @@ import (
 // many in a pipeline and as many connections as the store has at most.
 //
 //	go test -run xxx -bench 'Server|Bare' -benchtime 200000x -count 5 ./storage/redis
-func BenchmarkServer(b *testing.B) { storagetest.BenchServer(b, benchStore(b)) }
+func BenchmarkServer(b *testing.B) {
+	server := redistest.Start(b)
+	s := benchStore(b, server)
+	before := cpu(b, server)
+	storagetest.BenchServer(b, s)
+	perAppend(b, server, before)
+}
 
 // BenchmarkLatency is what a server adds to the time that one message takes.
-func BenchmarkLatency(b *testing.B) { storagetest.BenchLatency(b, benchStore(b)) }
+func BenchmarkLatency(b *testing.B) { storagetest.BenchLatency(b, benchStore(b, redistest.Start(b))) }
 
-func benchStore(b *testing.B) *redis.Store {
-	s, err := redis.Open(b.Context(), redistest.Start(b).URL())
+func benchStore(b *testing.B, server *redistest.Server) *redis.Store {
+	s, err := redis.Open(b.Context(), server.URL())
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = s.Close() })
 	return s
@@ -47,6 +54,7 @@ func BenchmarkBare(b *testing.B) {
 		ID: id, User: "alice", Kind: chat.KindRegular, Content: "a message of the usual length, forty-two.", Nonce: id,
 	}, "0000000000__rand_int__")
 	host := server.Addr[len("127.0.0.1:"):]
+	before := cpu(b, server)
 	b.ResetTimer()
 	out, err := exec.CommandContext(b.Context(), bench, append([]string{
 		"-p", host, "-q", "-n", strconv.Itoa(b.N), "-r", "1000000000", "-c", "3", "-P", "256",
@@ -61,4 +69,43 @@ func BenchmarkBare(b *testing.B) {
 	require.NoError(b, err)
 	require.Greater(b, head.Seq, int64(b.N)*9/10, "the messages are there")
 	b.ReportMetric(rate, "appends/s")
+	perAppend(b, server, before)
+}
+
+func perAppend(b *testing.B, server *redistest.Server, before time.Duration) {
+	b.ReportMetric(float64((cpu(b, server)-before).Nanoseconds())/float64(b.N), "server-ns/append")
+}
+
+// cpu is what the server's process has used so far. Other than the time that
+// passes it does not depend on what else the machine does.
+func cpu(b *testing.B, server *redistest.Server) time.Duration {
+	c := server.Client()
+	defer c.Close()
+	var all float64
+	for _, field := range []string{"used_cpu_user", "used_cpu_sys"} {
+		v, err := strconv.ParseFloat(redistest.InfoField(b.Context(), c, "cpu", field), 64)
+		require.NoError(b, err)
+		all += v
+	}
+	return time.Duration(all * float64(time.Second))
+}
+
+// BenchmarkAlone is a message at a time: nothing is shared with others.
+func BenchmarkAlone(b *testing.B) {
+	server := redistest.Start(b)
+	s := benchStore(b, server)
+	_, err := s.Append(b.Context(), "r", chat.Position{}, []chat.Change{creation("r")})
+	require.NoError(b, err)
+	changes := make([]chat.Change, b.N)
+	for i := range changes {
+		changes[i] = message(strconv.Itoa(i))
+	}
+	before := cpu(b, server)
+	b.ResetTimer()
+	for i := range changes {
+		_, err := s.Append(b.Context(), "r", chat.Position{}, changes[i:i+1])
+		require.NoError(b, err)
+	}
+	b.StopTimer()
+	perAppend(b, server, before)
 }

@@ -37,10 +37,12 @@ type lane struct {
 
 // pending is a command that waits.
 type pending struct {
-	cmd   *command
-	state atomic.Int32
-	done  chan struct{}
-	err   error // after done
+	cmd    *command
+	bucket int
+	state  atomic.Int32
+	done   chan struct{}
+	reply  []any // after done
+	err    error
 }
 
 const (
@@ -100,7 +102,7 @@ func (s *Store) write(ctx context.Context, bucket int, cmd *command) ([]any, err
 	if err != nil {
 		return nil, err
 	}
-	p := &pending{cmd: cmd, done: make(chan struct{})}
+	p := &pending{cmd: cmd, bucket: bucket, done: make(chan struct{})}
 	if !l.add(p) {
 		return nil, errBusy
 	}
@@ -112,10 +114,7 @@ func (s *Store) write(ctx context.Context, bucket int, cmd *command) ([]any, err
 		}
 		return nil, failed(ctx.Err())
 	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	return p.cmd.Val().([]any), nil
+	return p.reply, p.err
 }
 
 // add reports false if too much is waiting.
@@ -173,52 +172,38 @@ func (l *lane) take() []*pending {
 func (l *lane) send(batch []*pending) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.s.opts.Timeout)
 	defer cancel()
-	err := l.pipeline(ctx, batch)
-	var again []*pending
-	for _, p := range batch {
-		if l.s.cluster != nil && elsewhere(p.cmd.Err()) {
+	loads := l.loads(ctx, batch)
+	err := l.pipeline(ctx, loads)
+	var again []*load
+	for _, ld := range loads {
+		if l.s.cluster != nil && elsewhere(ld.cmd.Err()) {
 			l.s.cluster.ReloadState(ctx) // so that the next try finds it
 		}
-		if noScript(p.cmd.Err()) {
-			p.cmd = p.cmd.whole(ctx)
-			again = append(again, p)
+		if noScript(ld.cmd.Err()) {
+			ld.cmd = ld.cmd.whole(ctx)
+			again = append(again, ld)
 		} else {
-			p.settle(err)
+			ld.settle(err)
 		}
 	}
 	if len(again) > 0 {
 		err = l.pipeline(ctx, again)
-		for _, p := range again {
-			p.settle(err)
+		for _, ld := range again {
+			ld.settle(err)
 		}
 	}
-}
-
-// settle answers the caller. short is what WAIT came to.
-func (p *pending) settle(short error) {
-	switch err := p.cmd.Err(); {
-	case err != nil:
-		p.err = failed(err)
-	case short != nil:
-		p.err = short
-	default:
-		if _, ok := p.cmd.Val().([]any); !ok {
-			p.err = failed(errCorrupt)
-		}
-	}
-	close(p.done)
 }
 
 // pipeline runs the commands. Its error says that too few replicas have them.
-func (l *lane) pipeline(ctx context.Context, batch []*pending) error {
+func (l *lane) pipeline(ctx context.Context, loads []*load) error {
 	s := l.s
 	var pipe goredis.Pipeliner
 	if s.cluster != nil && s.opts.Wait > 0 {
 		// WAIT goes for its own connection: no redirecting on the way.
-		node, err := s.cluster.MasterForKey(ctx, batch[0].cmd.Args()[3].(string))
+		node, err := s.cluster.MasterForKey(ctx, loads[0].cmd.Args()[3].(string))
 		if err != nil {
-			for _, p := range batch {
-				p.cmd.SetErr(err)
+			for _, ld := range loads {
+				ld.cmd.SetErr(err)
 			}
 			return nil
 		}
@@ -226,8 +211,8 @@ func (l *lane) pipeline(ctx context.Context, batch []*pending) error {
 	} else {
 		pipe = s.client.Pipeline()
 	}
-	for _, p := range batch {
-		_ = pipe.Process(ctx, p.cmd) // queues it; its error is its own
+	for _, ld := range loads {
+		_ = pipe.Process(ctx, ld.cmd) // queues it; its error is its own
 	}
 	if s.opts.Wait == 0 {
 		_, _ = pipe.Exec(ctx)

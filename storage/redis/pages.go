@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"strings"
 
 	"github.com/gabblehq/chat"
 )
@@ -33,7 +34,7 @@ func (s *Store) snapshotCommand(ctx context.Context, room, kind string, arg any,
 func snapshotReply(cmd *command) ([]any, error) {
 	reply, ok := cmd.Val().([]any)
 	switch {
-	case !ok || len(reply) > 0 && len(reply) < 7:
+	case !ok || len(reply) > 0 && len(reply) < 8:
 		return nil, unavailable(errCorrupt)
 	case len(reply) == 0:
 		return nil, errNoRoom
@@ -47,8 +48,27 @@ func (s *Store) page(room string, reply []any) (p chat.Page, more bool) {
 		Head:  position(reply),
 		Floor: number(reply[3]),
 		Room:  s.settings(room, text(reply[4]), text(reply[5])),
+		Past:  parsePast(text(reply[7])),
 	}
 	return p, number(reply[6]) == 1
+}
+
+// parsePast reads "epoch rev epoch rev …". What is damaged ends it: positions
+// that are not vouched for start over.
+func parsePast(s string) []chat.Position {
+	if s == "" {
+		return nil
+	}
+	words := strings.Fields(s)
+	past := make([]chat.Position, 0, min(len(words)/2, chat.MaxPast))
+	for ; len(words) >= 2 && len(past) < chat.MaxPast; words = words[2:] {
+		rev, err := parseInt(words[1])
+		if err != nil {
+			break
+		}
+		past = append(past, chat.Position{Epoch: words[0], Rev: rev})
+	}
+	return past
 }
 
 func position(reply []any) chat.Position {
@@ -72,7 +92,7 @@ func (s *Store) Changes(ctx context.Context, room string, after int64, limit int
 		return chat.Page{}, err
 	}
 	p, more := s.page(room, reply)
-	for rows := reply[7:]; len(rows) >= 2; rows = rows[2:] {
+	for rows := reply[8:]; len(rows) >= 2; rows = rows[2:] {
 		if text(rows[0]) == "i" {
 			info := cloneRoom(*p.Room)
 			p.Entries = append(p.Entries, chat.Entry{Rev: info.Rev, Room: &info})
@@ -112,7 +132,7 @@ func (s *Store) History(ctx context.Context, room string, q chat.Query) (chat.Pa
 	}
 	p, more := s.page(room, reply)
 	p.More = more
-	if rows := reply[7:]; len(rows) >= 2 {
+	if rows := reply[8:]; len(rows) >= 2 {
 		p.Messages = make([]chat.Message, 0, len(rows)/2)
 		for ; len(rows) >= 2; rows = rows[2:] {
 			p.Messages = append(p.Messages, s.message(room, p.Room.ID, number(rows[0]), text(rows[1])))

@@ -42,8 +42,8 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 		}
 		p, _ := s.page(keys[i], reply)
 		sum := chat.RoomSummary{Key: keys[i], Room: *p.Room, Head: p.Head}
-		if len(reply) >= 9 {
-			if m := s.message(keys[i], p.Room.ID, number(reply[7]), text(reply[8])); !m.Deleted() {
+		if len(reply) >= 10 {
+			if m := s.message(keys[i], p.Room.ID, number(reply[8]), text(reply[9])); !m.Deleted() {
 				sum.LastMessage = &m
 			}
 		}

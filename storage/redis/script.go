@@ -5,14 +5,19 @@ import (
 	"crypto/sha1" //nolint:gosec // it is how Redis names scripts
 	_ "embed"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/gabblehq/chat"
 )
 
 var (
 	//go:embed lua/lib.lua
 	libLua string
+	//go:embed lua/life.lua
+	lifeLua string
 	//go:embed lua/hint.lua
 	hintLua string
 	//go:embed lua/trim.lua
@@ -30,24 +35,30 @@ var (
 )
 
 // script is a Lua program that the server keeps by the hash of its source.
-type script struct{ source, hash string }
+type script struct {
+	source, hash string
+	parts        bool // a run answers each of its parts
+}
 
 func newScript(source string) *script {
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // see above
-	return &script{source, hex.EncodeToString(sum[:])}
+	return &script{source: source, hash: hex.EncodeToString(sum[:])}
 }
 
 // scripts are the store's own.
 type scripts struct{ append, read, rooms, presence *script }
 
 func newScripts() scripts {
-	trim := strings.NewReplacer("--include trim.lua", trimLua)
-	return scripts{
-		append:   newScript(libLua + hintLua + trim.Replace(appendLua)),
-		read:     newScript(libLua + trim.Replace(readLua)),
-		rooms:    newScript(hintLua + roomsLua),
-		presence: newScript(libLua + hintLua + presenceLua),
+	include := strings.NewReplacer("--include trim.lua", trimLua, "--include life.lua", lifeLua,
+		"MAX_PAST", strconv.Itoa(chat.MaxPast)).Replace
+	s := scripts{
+		append:   newScript(libLua + hintLua + lifeLua + trimLua + include(appendLua)),
+		read:     newScript(libLua + include(readLua)),
+		rooms:    newScript(hintLua + include(roomsLua)),
+		presence: newScript(libLua + hintLua + include(presenceLua)),
 	}
+	s.append.parts = true
+	return s
 }
 
 // command is one run of a script. The client neither runs it again when its

@@ -1,9 +1,9 @@
--- One snapshot of a room: {epoch, rev, seq, floor, id, settings, more, seq and
--- record of each that was asked for}.
+-- One snapshot of a room: {epoch, rev, seq, floor, id, settings, more, past, seq
+-- and record of each that was asked for}.
 local K, L, N, O = unpack(KEYS)
 local kind, cutoff, arg, limit = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 
-local h = redis.call('HMGET', K, 'e', 'v', 's', 'f', 'd', 'i', 'o')
+local h = redis.call('HMGET', K, 'e', 'v', 's', 'f', 'd', 'i', 'o', 'p')
 if not h[1] then return {} end
 local v, s, oldest = tonumber(h[2]), tonumber(h[3]), tonumber(h[7])
 if cutoff then
@@ -13,7 +13,7 @@ if cutoff then
     oldest, h[4] = is, redis.call('HGET', K, 'f')
   end
 end
-local reply = { h[1], v, s, h[4] or '0', h[5], h[6], 0 }
+local reply = { h[1], v, s, h[4] or '0', h[5], h[6], 0, h[8] or '' }
 
 local function add(seqs)
   local recs = #seqs > 0 and hmget(K, seqs) or {}

@@ -32,7 +32,9 @@ local h = redis.call('HMGET', K, 'e', 'v', 's', 'd')
 if not h[1] then return {} end
 
 if what == 'epoch' then
-  redis.call('HSET', K, 'e', ARGV[4])
+  --include life.lua
+  redis.call('HSET', K, 'e', ARGV[4], 'l', life())
+  redis.call('HDEL', K, 'p')
   hint(C, channel, room, h[4], ARGV[4], h[2], h[3], h[2], h[3], '')
   return { ARGV[4], h[2], h[3] }
 end
