@@ -129,12 +129,15 @@ func freePort(t testing.TB) int {
 
 // launch starts the process on Addr and waits until it answers.
 func (s *Server) launch() error {
-	conf := "bind 127.0.0.1\nport " + portOf(s.Addr) + "\ndir " + s.dir + "\ndaemonize no\nlogfile " + filepath.Join(s.dir, "redis.log") + "\n"
+	conf := "bind 127.0.0.1\nport " + portOf(s.Addr) + "\ndir " + s.data() + "\ndaemonize no\nlogfile " + filepath.Join(s.dir, "redis.log") + "\n"
 	if s.args == nil {
 		conf += "save \"\"\nappendonly no\nrepl-diskless-sync-delay 0\nenable-debug-command local\n"
 	}
 	for _, line := range s.config {
 		conf += line + "\n"
+	}
+	if err := os.MkdirAll(s.data(), 0o700); err != nil {
+		return err
 	}
 	file := filepath.Join(s.dir, "redis.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {

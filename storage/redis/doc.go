@@ -12,19 +12,43 @@
 // that is worth is up to how the server is set up:
 //
 //	no persistence               the end of the process loses everything
-//	appendfsync everysec         the end of the process loses nothing, the end
-//	                             of the machine up to a second or two
-//	appendfsync always           neither loses anything
+//	dumps alone (save)           it loses all since the last dump
+//	appendfsync everysec, no     the end of the process can lose what was
+//	                             acknowledged in the last moment: while a sync
+//	                             is under way the log is written up to two
+//	                             seconds late. The end of the machine loses a
+//	                             second or two; with appendfsync no, what the
+//	                             system had not written yet
+//	appendfsync always           neither loses anything: the log is on disk
+//	                             before the answer goes out, if the disk says
+//	                             the truth
 //	replicas, or a Cluster       a failover loses what was not replicated yet;
 //	                             with a partition that is all that the old
 //	                             master took since, min-replicas-to-write or not
 //	replicas and Options.Wait    a failover to a replica that had it loses
 //	                             nothing; Sentinel and Cluster prefer that one,
-//	                             and do not promise it
+//	                             and do not promise it. That a replica has it
+//	                             does not mean that it is on a disk
 //
-// What is lost is never passed over in silence. A log that is behind what a
-// server has seen of it starts a new epoch, a room that is gone is
-// [chat.ErrLost], and clients start over.
+// A backup that is put back loses all since it was made.
+//
+// # What is lost is said
+//
+// The server may come back as it was earlier. Each life of its data has an id,
+// the replication id: it is a new one with each process and with each promotion
+// of a replica. Each script that writes compares it with that of the room's
+// last epoch, in the same call. The first write in another life begins a new
+// epoch and notes after which rev: see [chat.Page.Past]. Positions up to there
+// stay good, so a restart that loses nothing resets nobody; those above are of
+// what is gone. A log that is behind what a server has seen of it starts a new
+// epoch in the same life, too, and a room that is gone is [chat.ErrLost].
+//
+// Put data back with the server stopped. What is replaced key by key in a
+// running one, or by DEBUG RELOAD NOSAVE, goes back within one life. Then only
+// a server that has seen more notices, from the log that is shorter; tell the
+// others by [chat.EpochStarter].
+//
+// # Memory
 //
 // maxmemory-policy must be noeviction, else the server throws rooms away when
 // its memory is full; New and Open refuse any other. With noeviction a full
@@ -56,7 +80,7 @@
 //
 // With the default prefix, and 17 for the bucket of a room:
 //
-//	gabble:{17}k:ROOM     hash: head, settings, messages by seq, ids
+//	gabble:{17}k:ROOM     hash: head, lineage, settings, messages by seq, ids
 //	gabble:{17}l:ROOM     sorted set: the log, what changed by rev
 //	gabble:{17}n:ROOM     hash: nonces; o: those of the lifetime before
 //	gabble:{17}t:ROOM     string: the room was removed, for a week
@@ -74,8 +98,8 @@
 //
 // # Cost
 //
-// Concurrent calls share pipelines, and at light load none waits for others.
-// Sending a message is one round trip and, in the server, one script of about
-// nine commands. Watching costs a connection to each master and the reading
+// Concurrent calls share pipelines and appends share scripts, and at light load
+// none waits for others. Sending a message is one round trip and, in the
+// server, about nine commands of one script. Watching costs a connection to each master and the reading
 // of 64 counters a second, however many rooms there are.
 package redis

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gabblehq/chat"
 )
@@ -59,4 +60,28 @@ func AppendCommand(s *Store, room string, m chat.Message, nonce string) []string
 		}, text))
 	}
 	return out
+}
+
+// Gather has appends to one server wait until there are n, and sends them
+// together.
+func Gather(s *Store, n int) (sent <-chan struct{}) {
+	l, _ := s.lane(context.Background(), 0)
+	l.mu.Lock()
+	l.flights = flights
+	l.mu.Unlock()
+	done := make(chan struct{})
+	s.wg.Add(1)
+	go func() {
+		defer close(done)
+		for there := 0; there < n; time.Sleep(time.Millisecond) {
+			l.mu.Lock()
+			there = len(l.queue)
+			l.mu.Unlock()
+		}
+		l.mu.Lock()
+		l.flights = 1
+		l.mu.Unlock()
+		l.fly()
+	}()
+	return done
 }

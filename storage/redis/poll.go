@@ -2,17 +2,23 @@ package redis
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 )
 
 var (
 	errDeaf  = errors.New("nothing arrives on the subscription")
 	errMoved = errors.New("slots have moved")
+	errLife  = errors.New("the server's data has begun another life")
 )
 
-// counters reads the number of each bucket's last hint.
-func (w *watch) counters(ctx context.Context) ([]int64, error) {
+// counters reads the number of each bucket's last hint, and in which life of
+// the data that is so.
+func (w *watch) counters(ctx context.Context) (counters []int64, lives []string, err error) {
 	cmds := make([]*command, buckets)
 	for b := range cmds {
 		cmds[b] = w.s.scripts.rooms.command(ctx, []string{w.s.keys.counter(b)}, "counter")
@@ -20,13 +26,38 @@ func (w *watch) counters(ctx context.Context) ([]int64, error) {
 	ctx, cancel := w.s.bound(ctx)
 	defer cancel()
 	if err := w.s.read(ctx, cmds...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	counters := make([]int64, buckets)
+	counters, lives = make([]int64, buckets), make([]string, buckets)
 	for b, cmd := range cmds {
-		counters[b] = number(cmd.Val())
+		reply, _ := cmd.Val().([]any)
+		if len(reply) != 2 {
+			return nil, nil, unavailable(errCorrupt)
+		}
+		counters[b], lives[b] = number(reply[0]), text(reply[1])
 	}
-	return counters, nil
+	w.s.noteLives(lives)
+	return counters, lives, nil
+}
+
+// noteLives remembers the lives of a cluster's masters. Who is present is kept
+// on all of them, and that a node's lease is as it was is known by one.
+func (s *Store) noteLives(lives []string) {
+	if s.cluster == nil {
+		return
+	}
+	distinct := slices.Compact(slices.Sorted(slices.Values(lives)))
+	sum := sha256.Sum256([]byte(strings.Join(distinct, " ")))
+	digest := hex.EncodeToString(sum[:5])
+	s.masters.Store(&digest)
+}
+
+// lives is the digest, empty where there is none, or not yet.
+func (s *Store) lives() string {
+	if d := s.masters.Load(); d != nil {
+		return *d
+	}
+	return ""
 }
 
 // poll finds out whether the last hints were lost.
@@ -37,9 +68,13 @@ func (w *watch) poll(ctx context.Context) {
 	w.mu.Lock()
 	before := w.buckets
 	w.mu.Unlock()
-	counters, err := w.counters(ctx)
+	counters, lives, err := w.counters(ctx)
 	if err != nil {
 		return // as long as the store cannot be reached there is nothing to tell
+	}
+	if !slices.Equal(lives, w.lives) {
+		w.fail(errLife) // numbers of two lives do not compare
+		return
 	}
 	if !w.behind(before, counters) {
 		return

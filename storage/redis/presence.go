@@ -67,7 +67,7 @@ func (s *Store) Attend(ctx context.Context, node string, lease time.Duration, ch
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	cmd := s.scripts.presence.command(ctx, []string{s.keys.nodes(), s.keys.incarnations()},
-		"lease", node, lease.Milliseconds(), rand.Text())
+		"lease", node, lease.Milliseconds(), rand.Text()[:16], s.lives())
 	if err := s.read(ctx, cmd); err != nil {
 		return nil, false, err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -75,6 +76,7 @@ type Store struct {
 
 	corrupt corruptLog
 	rooms   attended
+	masters atomic.Pointer[string] // digest of the lives of a cluster's masters
 }
 
 var (

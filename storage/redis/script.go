@@ -52,7 +52,7 @@ func newScripts() scripts {
 	include := strings.NewReplacer("--include trim.lua", trimLua, "--include life.lua", lifeLua,
 		"MAX_PAST", strconv.Itoa(chat.MaxPast)).Replace
 	s := scripts{
-		append:   newScript(libLua + hintLua + lifeLua + trimLua + include(appendLua)),
+		append:   newScript(libLua + hintLua + include(appendLua)),
 		read:     newScript(libLua + include(readLua)),
 		rooms:    newScript(hintLua + include(roomsLua)),
 		presence: newScript(libLua + hintLua + include(presenceLua)),

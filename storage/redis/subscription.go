@@ -21,6 +21,7 @@ type watch struct {
 
 	subs    []*goredis.PubSub
 	masters [buckets]string
+	lives   []string // by bucket, in which it has subscribed
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
@@ -30,6 +31,7 @@ type watch struct {
 // bucket is what is known of its hints.
 type bucket struct {
 	last    int64 // number of the last one, or that up to which they are given up
+	came    int64 // number of the last one that has come
 	heard   bool  // one has come since the last poll
 	strikes int   // polls at which it was ahead, and nothing came from its master
 }
@@ -168,15 +170,19 @@ func (w *watch) message(m *goredis.Message) {
 }
 
 // numbered notes a hint, and says so if others before it have not come. One
-// that is late changes nothing: it has been given up.
+// that is late changes nothing: it has been given up. But they come in order,
+// so a number that is not above the one before was given out anew.
 func (w *watch) numbered(b int, n int64) {
 	w.mu.Lock()
 	k := &w.buckets[b]
-	hole := n > k.last+1
-	k.last = max(k.last, n)
+	hole, back := n > k.last+1, n <= k.came
+	k.last, k.came = max(k.last, n), n
+	if back {
+		k.last = n
+	}
 	k.heard, k.strikes = true, 0
 	w.mu.Unlock()
-	if hole {
+	if hole || back {
 		w.missed(b)
 	}
 }

@@ -11,7 +11,9 @@ import (
 // How hints get lost, and how that is noticed: each bucket numbers its hints,
 // so a hole shows with the next one; that the last one was lost shows when the
 // bucket's counter, which is read every pollEvery, stays ahead for longer than
-// grace. Together they are well below the two seconds of [chat.Watcher].
+// grace. Together they are well below the two seconds of [chat.Watcher]. The
+// counters go back with the data: in another life of it, which the same poll
+// shows, all is subscribed to anew.
 const (
 	pollEvery = time.Second
 	grace     = 300 * time.Millisecond
@@ -78,10 +80,11 @@ func (s *Store) watchOnce(ctx context.Context, l chat.Listener) (started bool, e
 	if err := w.subscribe(ctx); err != nil {
 		return false, err
 	}
-	counters, err := w.counters(ctx)
+	counters, lives, err := w.counters(ctx)
 	if err != nil {
 		return false, err
 	}
+	w.lives = lives
 	for b, n := range counters {
 		w.buckets[b].last = n
 	}

@@ -201,3 +201,72 @@ func TestMovedSlotIsFollowed(t *testing.T) {
 		return e.hinted[room] == rev
 	}, bound, 10*time.Millisecond)
 }
+
+// hears adds a message and waits until its hint has come.
+func (e *ear) hears(t *testing.T, s *redis.Store, room string) {
+	t.Helper()
+	rev := add(t, s, room, message("")).Position.Rev
+	require.Eventually(t, func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.hinted[room] >= rev
+	}, bound, time.Millisecond)
+}
+
+// A number that was there before was given out anew: the data has gone back.
+func TestNumbersThatComeAgainAreMissed(t *testing.T) {
+	srv := redistest.Start(t)
+	s, c := open(t, srv.URL(), redis.Options{}), client(t, srv)
+	add(t, s, "r", creation("r"))
+	e := watch(t, s)
+	e.hears(t, s, "r")
+	e.hears(t, s, "r")
+	counter := "gabble:{" + bucket(t, srv, "r") + "}counter"
+	for range 3 { // at once: before the counter is read the next time it has caught up
+		require.NoError(t, c.Decr(t.Context(), counter).Err())
+		e.hears(t, s, "r")
+		e.missed(t, "r")
+	}
+}
+
+// The connection stays when a primary becomes a replica and a primary again,
+// with what that one had. The numbers continue as if nothing had happened.
+func TestSubscriptionOfAnotherLifeIsMadeAnew(t *testing.T) {
+	l := behind(t, true)
+	add(t, l.s, "r", creation("r"))
+	l.mark()
+	add(t, l.s, "r", message(""))
+	e := watch(t, l.s)
+	l.lose()
+	e.missedAll(t)
+	e.hears(t, l.s, "r")
+}
+
+// A change of who is present that was lost is said again: what a node has said
+// holds in one life of the data.
+func TestPresenceLapsesWithTheLifeOfTheData(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, srv.URL(), redis.Options{})
+	attend := func(changes ...chat.Attendance) (lapsed bool) {
+		t.Helper()
+		nodes, lapsed, err := s.Attend(t.Context(), "node", time.Hour, changes)
+		require.NoError(t, err)
+		require.Equal(t, []string{"node"}, nodes)
+		return lapsed
+	}
+	alice := chat.Attendance{Room: "r", Node: "node", User: chat.User{ID: "alice"}}
+	bob := chat.Attendance{Room: "r", Node: "node", User: chat.User{ID: "bob"}}
+	require.True(t, attend(alice))
+	require.False(t, attend())
+	c := srv.Copy()
+	gone := alice
+	gone.Gone = true
+	require.False(t, attend(gone, bob))
+	srv.PutBack(c)
+	answers(t, s)
+	require.True(t, attend(), "bob's coming and alice's going were lost")
+	require.False(t, attend(bob))
+	all, err := s.Attendances(t.Context(), []string{"r"})
+	require.NoError(t, err)
+	require.Equal(t, []chat.Attendance{bob}, all)
+}

@@ -2,28 +2,7 @@
 -- nothing and says how things are. A part is seven keys and as many arguments
 -- as the first of them says. What one part runs into does not concern the
 -- others.
-local LIFE = life()
-local clock
-local function now()
-  if not clock then
-    local t = redis.call('TIME')
-    clock = t[1] * 1000 + math.floor(t[2] / 1000)
-  end
-  return clock
-end
-
--- lineage returns the earlier epochs of a log with a further one, which ended
--- at rev, before them: "epoch rev epoch rev …", the newest first.
-local function lineage(past, epoch, rev)
-  local all = { epoch, rev }
-  for e, r in string.gmatch(past or '', '(%S+) (%d+)') do
-    if #all >= 2 * MAX_PAST then break end
-    all[#all + 1] = e
-    all[#all + 1] = math.min(r, rev)
-  end
-  return table.concat(all, ' ')
-end
-
+--include life.lua
 local function append(key, at)
   local K, L, N, O, T, C, D = unpack(KEYS, key + 1, key + 7)
   local applies, waits = ARGV[at + 1] == 'a' or ARGV[at + 1] == 'aw', #ARGV[at + 1] > 1
@@ -48,7 +27,17 @@ local function append(key, at)
   -- this epoch; and it may have, in another life. Then a new epoch begins after
   -- v0. In another life that can wait until there is something to write.
   local behind = epoch and epoch == knownEpoch and knownRev > v0
-  local past = epoch and (behind or h[6] ~= LIFE) and lineage(redis.call('HGET', K, 'p'), epoch, v0)
+  local past
+  if epoch and (behind or h[6] ~= LIFE) then
+    -- "epoch rev epoch rev …", the newest first.
+    local all = { epoch, v0 }
+    for e, r in string.gmatch(redis.call('HGET', K, 'p') or '', '(%S+) (%d+)') do
+      if #all < 2 * MAX_PAST then
+        all[#all + 1], all[#all + 2] = e, math.min(r, v0)
+      end
+    end
+    past = table.concat(all, ' ')
+  end
 
   -- Is everything as assumed? In another epoch the same rev may be something
   -- else.
@@ -88,7 +77,7 @@ local function append(key, at)
     if behind then
       epoch = freshEpoch
       redis.call('HSET', K, 'e', epoch, 'l', LIFE, 'p', past)
-      hint(C, channel, room, h[5], epoch, v0, s0, v0, s0, '')
+      hint(C, channel, room, h[5], epoch, h[2], h[3], h[2], h[3], '')
     end
     -- What is answered may rest on an earlier write that is not on the replicas
     -- yet. WAIT is about writes of the same connection, so make one.
@@ -110,14 +99,15 @@ local function append(key, at)
 
   -- The first write is one that is refused when memory is full.
   local v, s = v0 + nrev, s0 + nnew
-  local set, log, sent = { 'v', v, 's', s }, {}, {}
+  local V, S = int(v), int(s)
+  local set, log, sent = { 'v', V, 's', S }, {}, {}
   if making then
     epoch = freshEpoch
-    set = { 'v', v, 's', s, 'e', epoch, 'l', LIFE, 'o', 1, 'd', roomID }
+    set = { 'v', V, 's', S, 'e', epoch, 'l', LIFE, 'o', '1', 'd', roomID }
     h[5] = roomID
   elseif past then
     epoch = freshEpoch
-    set = { 'v', v, 's', s, 'e', epoch, 'l', LIFE, 'p', past }
+    set = { 'v', V, 's', S, 'e', epoch, 'l', LIFE, 'p', past }
   end
   if infoOff > 0 then
     set[#set + 1] = 'i'
@@ -127,6 +117,8 @@ local function append(key, at)
   for i = 1, nnew do
     local from, seq = atNew + 5 * (i - 1), s0 + i
     local first, rev = v0 + ARGV[from + 1], v0 + ARGV[from + 2]
+    rev, first = rev == v and V or int(rev), first == v and V or int(first)
+    seq = seq == s and S or int(seq)
     local n, m = #set, #log
     set[n + 1], set[n + 2] = seq, first .. ' ' .. rev .. ' ' .. ARGV[from + 5]
     set[n + 3], set[n + 4] = 'm' .. ARGV[atIDs + i], seq
@@ -139,7 +131,7 @@ local function append(key, at)
   end
   for i = 1, nput do
     local from = atPut + 4 * (i - 1)
-    local rev = v0 + ARGV[from + 3]
+    local rev = int(v0 + ARGV[from + 3])
     local n, m = #set, #log
     set[n + 1], set[n + 2] = ARGV[from + 1], firsts[i] .. ' ' .. rev .. ' ' .. ARGV[from + 4]
     log[m + 1], log[m + 2] = rev, ARGV[from + 1]
@@ -149,7 +141,9 @@ local function append(key, at)
   -- After a lifetime N becomes O and a new one begins: what is in them is known
   -- for one lifetime at least and two at most.
   if #sent > 0 then
-    local over = begun and now() - string.match(begun, '^%d+') > ttl
+    local t = redis.call('TIME')
+    local now = t[1] * 1000 + math.floor(t[2] / 1000)
+    local over = begun and now - string.match(begun, '^%d+') > ttl
     if over then
       redis.call('UNLINK', O)
       redis.call('RENAME', N, O)
@@ -157,7 +151,7 @@ local function append(key, at)
     end
     if over or not begun then
       sent[#sent + 1] = ''
-      sent[#sent + 1] = over and now() .. 'o' or now()
+      sent[#sent + 1] = over and now .. 'o' or now
     end
     many('HSET', N, sent)
     if over or not begun then redis.call('PEXPIRE', N, 2 * ttl) end
@@ -167,12 +161,14 @@ local function append(key, at)
     redis.call('DEL', T)
   end
   if max > 0 and s - oldest + 1 > max or cutoff then
+    --include trim.lua
     trim(K, L, oldest, s, max, cutoff)
   end
-  hint(C, channel, room, h[5], epoch, v0, s0, v, s, entries)
+  hint(C, channel, room, h[5], epoch, h[2] or '0', h[3] or '0', V, S, entries)
   return { 1, epoch, v0, s0, h[5] }
 end
 
+if #KEYS == 7 then return { append(0, 1) } end
 local replies = {}
 local key, at = 0, 1
 while key < #KEYS do

@@ -1,6 +1,7 @@
 -- Who is where. Nodes and their leases are in one slot, who is in a room is in
 -- the room's: a hash by node, incarnation and user. An incarnation lasts as
--- long as the lease, so nothing of an earlier one comes back.
+-- long as the lease and the life of the data, so nothing of an earlier one comes
+-- back, and what was lost with one is said again.
 local what = ARGV[1]
 
 local function expire(leases, incarnations)
@@ -17,10 +18,14 @@ end
 if what == 'lease' then
   local leases, incarnations = KEYS[1], KEYS[2]
   local node, lease, fresh = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+  --include life.lua
+  local lives = string.sub(LIFE, 1, 10) .. ARGV[5]
   local t = expire(leases, incarnations)
   local lapsed = 0
   local incarnation = redis.call('HGET', incarnations, node)
-  if not incarnation then lapsed, incarnation = 1, fresh end
+  if not incarnation or string.sub(incarnation, -#lives) ~= lives then
+    lapsed, incarnation = 1, fresh .. lives
+  end
   if lease > 0 then
     redis.call('ZADD', leases, t + lease, node)
     redis.call('HSET', incarnations, node, incarnation)

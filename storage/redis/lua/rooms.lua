@@ -18,7 +18,8 @@ if what == 'heads' then -- of the rooms in KEYS, each with its tombstone
 end
 
 if what == 'counter' then
-  return redis.call('GET', KEYS[1])
+  --include life.lua
+  return { redis.call('GET', KEYS[1]), LIFE }
 end
 
 if what == 'signal' then
@@ -33,7 +34,7 @@ if not h[1] then return {} end
 
 if what == 'epoch' then
   --include life.lua
-  redis.call('HSET', K, 'e', ARGV[4], 'l', life())
+  redis.call('HSET', K, 'e', ARGV[4], 'l', LIFE)
   redis.call('HDEL', K, 'p')
   hint(C, channel, room, h[4], ARGV[4], h[2], h[3], h[2], h[3], '')
   return { ARGV[4], h[2], h[3] }
