@@ -39,10 +39,18 @@ var quick = []string{"fsync=off", "synchronous_commit=off", "full_page_writes=of
 // "fsync=on" where a crash is part of the test.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	bin := find(t)
+	s := place(t, find(t), append(slices.Clone(quick), settings...))
+	s.run(t, filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+	s.Restart(t)
+	return s
+}
+
+// place is a server that has no data yet.
+func place(t testing.TB, bin string, settings []string) *Server {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "pg") // a short path: that of a socket is limited
 	require.NoError(t, err)
-	s := &Server{bin: bin, dir: dir, settings: append(slices.Clone(quick), settings...)}
+	s := &Server{bin: bin, dir: dir, settings: settings}
 	t.Cleanup(func() {
 		if s.proc != nil {
 			s.proc.stop()
@@ -53,12 +61,6 @@ func Start(t testing.TB, settings ...string) *Server {
 		require.NoError(t, os.RemoveAll(dir))
 	})
 	require.NoError(t, give(dir))
-	cmd := exec.Command(filepath.Join(bin, "initdb"), "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
-	cmd.Dir = dir
-	lower(cmd)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "initdb: %s", out)
-	s.Restart(t)
 	return s
 }
 

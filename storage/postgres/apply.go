@@ -10,9 +10,10 @@ import (
 // state is a room in a transaction: what is known of it, and what is to be
 // written.
 type state struct {
-	room   // with the stored epoch
-	exists bool
-	at     identity
+	room
+	exists  bool
+	now     int64 // the life that goes on, see sqlLife
+	renewed bool  // epoch, life and past have changed
 
 	byID   map[string]*stored // of messages that changes are about
 	byHash map[string]*stored
@@ -37,7 +38,7 @@ type stored struct {
 func newEpoch() string { return rand.Text() }
 
 func (st *state) position() chat.Position {
-	return chat.Position{Epoch: st.at.outer(st.epoch), Rev: st.rev, Seq: st.seq}
+	return chat.Position{Epoch: st.epoch, Rev: st.rev, Seq: st.seq}
 }
 
 // moved reports whether the room is to be written.
@@ -48,9 +49,13 @@ func (st *state) moved() bool {
 // apply answers the job's changes one by one, each on the state that the one
 // before has left.
 func (st *state) apply(j *job) {
-	rolledBack := j.known.Epoch != "" && st.at.inner(j.known.Epoch) == st.epoch && j.known.Rev > st.rev
-	if st.exists && (j.newEpoch || rolledBack) {
-		st.epoch = newEpoch()
+	switch {
+	case !st.exists:
+	case j.newEpoch:
+		st.past = nil
+		st.renew()
+	case st.behind(j) || st.life != st.now:
+		st.begin()
 	}
 	j.results = make([]chat.Result, len(j.changes))
 	for i := range j.changes {

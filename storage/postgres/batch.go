@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gabblehq/chat"
 )
@@ -17,16 +19,16 @@ import (
 // A batch in a hurry locks the rooms by moving their heads to where the changes
 // will most likely take them, which spares a second write of each row.
 type batch struct {
-	s      *Store
-	conn   *pgx.Conn
-	id     identity
-	wait   bool // for locked rooms, instead of leaving them out
-	hurry  bool // wait for them too, but for a moment only, and lock them by moving their heads
-	ids    bool // look whether the ids and nonces of new messages are taken
-	begun  bool // the transaction has begun already
-	rooms  []*state
-	byKey  map[string]*state
-	closed bool // the transaction has ended
+	s        *Store
+	conn     *pgx.Conn
+	wait     bool // for locked rooms, instead of leaving them out
+	hurry    bool // wait for them too, but for a moment only, and lock them by moving their heads
+	ids      bool // look whether the ids and nonces of new messages are taken
+	begun    bool // the transaction has begun already
+	nameless bool // the life has no name yet, see errLife
+	rooms    []*state
+	byKey    map[string]*state
+	closed   bool // the transaction has ended
 }
 
 // lock begins the transaction. It returns the parts that are left out of it
@@ -48,13 +50,20 @@ func (b *batch) lock(ctx context.Context, parts []part) (locked []part, err erro
 	case b.hurry:
 		b.advance(&q, parts)
 	case b.wait:
-		q.Queue(b.s.q(sqlLock), keys).Query(b.readRooms)
+		q.Queue(b.s.q(sqlLock), b.s.rooms, keys).Query(b.readRooms)
 	default:
-		q.Queue(b.s.q(sqlLockFree), keys).Query(b.readRooms)
+		q.Queue(b.s.q(sqlLockFree), b.s.rooms, keys).Query(b.readRooms)
 	}
 	w.queue(&q, b)
 	if err := b.conn.SendBatch(ctx, &q).Close(); err != nil {
 		return nil, err
+	}
+	if b.nameless {
+		b.rollback()
+		return nil, cmp.Or(b.s.nameLife(ctx, b.conn), errLife)
+	}
+	if b.hurry && b.behind(parts) {
+		return nil, errLife
 	}
 	for key := range made {
 		if st := b.byKey[key]; st != nil {
@@ -80,10 +89,14 @@ func ms(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds
 func (b *batch) readRooms(rows pgx.Rows) error {
 	for rows.Next() {
 		var t roomTargets
-		if err := rows.Scan(t.into()...); err != nil {
+		var life int64
+		var now pgtype.Int8
+		if err := rows.Scan(append(t.into(), &life, &now)...); err != nil {
 			return err
 		}
-		st := &state{room: t.take(), exists: true, at: b.id}
+		st := &state{room: t.take(), exists: true, now: now.Int64}
+		st.life = life
+		b.nameless = b.nameless || !now.Valid
 		st.was = st.head()
 		st.row = st.was
 		b.byKey[st.key] = st
@@ -115,7 +128,7 @@ func (b *batch) absent(ctx context.Context, parts []part, keys []string) (locked
 				locked = append(locked, p)
 				continue
 			}
-			b.byKey[key] = &state{room: room{key: key}, at: b.id}
+			b.byKey[key] = &state{room: room{key: key}}
 		}
 		b.rooms = append(b.rooms, b.byKey[key])
 	}
@@ -167,7 +180,7 @@ func (w *wanted) make(q *pgx.Batch, b *batch) map[string]bool {
 	}
 	made := make(map[string]bool)
 	for _, key := range w.rooms {
-		q.Queue(b.s.q(sqlMakeRoom), key, newEpoch()).Query(func(rows pgx.Rows) error {
+		q.Queue(b.s.q(sqlMakeRoom), b.s.rooms, key, newEpoch()).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				made[key] = true
 			}

@@ -144,6 +144,9 @@ func (b *batch) writeRooms(q *pgx.Batch) {
 		if !st.moved() {
 			continue
 		}
+		if st.renewed {
+			q.Queue(b.s.q(sqlRenew), st.id, st.life, packPast(st.past))
+		}
 		if st.resets {
 			i := &st.info
 			q.Queue(b.s.q(sqlUpdateRooms), st.id, i.ID, string(i.Kind), i.Title, i.Topic, i.Avatar, i.Peers, string(i.Meta),

@@ -198,26 +198,3 @@ func TestLostHintIsFound(t *testing.T) {
 		require.Equal(t, missed, l.misses())
 	}
 }
-
-// A store in another history of the database has other epochs.
-func TestAnotherTimelineIsAnotherLog(t *testing.T) {
-	srv := pgtest.Start(t, "synchronous_commit=on")
-	url := srv.CreateDB(t)
-	s := openWith(t, url, postgres.Options{})
-	head := makeRoom(t, s, "a")
-	require.NoError(t, s.Close())
-	_, err := s.Head(t.Context(), "a")
-	require.ErrorIs(t, err, chat.ErrUnavailable, "closed")
-	srv.Promote(t)
-	s = openWith(t, url, postgres.Options{})
-	again, err := s.Head(t.Context(), "a")
-	require.NoError(t, err)
-	require.NotEqual(t, head.Epoch, again.Epoch)
-	require.Equal(t, head.Rev, again.Rev)
-	head.Rev += 10
-	_, err = s.Append(t.Context(), "a", head, nil)
-	require.NoError(t, err)
-	same, err := s.Head(t.Context(), "a")
-	require.NoError(t, err)
-	require.Equal(t, again, same, "a position of the other history does not compare")
-}

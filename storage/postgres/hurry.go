@@ -58,14 +58,27 @@ func (b *batch) advance(q *pgx.Batch, parts []part) {
 			}
 		}
 	}
-	q.Queue(b.s.q(sqlAdvance), keys, revs, seqs).Query(b.readAdvanced)
+	q.Queue(b.s.q(sqlAdvance), b.s.rooms, keys, revs, seqs).Query(b.readAdvanced)
+}
+
+// behind reports whether a room has been rolled back, which takes more than
+// is read in a hurry.
+func (b *batch) behind(parts []part) bool {
+	return slices.ContainsFunc(parts, func(p part) bool {
+		st := b.byKey[p.line.key]
+		return st != nil && slices.ContainsFunc(p.jobs, st.behind)
+	})
 }
 
 func (b *batch) readAdvanced(rows pgx.Rows) error {
 	for rows.Next() {
-		st := &state{exists: true, at: b.id}
-		if err := rows.Scan(&st.id, &st.key, &st.epoch, &st.row.Rev, &st.row.Seq, &st.rev, &st.seq, &st.base, &st.info.ID); err != nil {
+		st := &state{exists: true}
+		other := false
+		if err := rows.Scan(&st.id, &st.key, &st.epoch, &st.row.Rev, &st.row.Seq, &st.rev, &st.seq, &st.base, &st.info.ID, &other); err != nil {
 			return err
+		}
+		if other {
+			return errLife // there is more to be read, and written
 		}
 		st.was = st.head()
 		st.row.Epoch = st.epoch

@@ -90,15 +90,7 @@ func TestMigrations(t *testing.T) {
 		execute(t, url, `CREATE SCHEMA gabble AUTHORIZATION app`)
 		s, err := postgres.New(t.Context(), pool)
 		require.NoError(t, err)
-		named := makeRoom(t, s, "a").Epoch
-		require.NoError(t, s.Close())
-
-		execute(t, url, `REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC`)
-		s, err = postgres.New(t.Context(), newPool(t, strings.Replace(url, "postgres@", "app@", 1)))
-		require.NoError(t, err)
-		head, err := s.Head(t.Context(), "a")
-		require.NoError(t, err)
-		require.True(t, strings.HasPrefix(named, head.Epoch+"."), "%s does without what the server does not tell", head.Epoch)
+		makeRoom(t, s, "a")
 		require.NoError(t, s.Close())
 	})
 }

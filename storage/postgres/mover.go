@@ -73,8 +73,8 @@ func (p *pass) step(ctx context.Context) (more bool, err error) {
 	ctx, cancel := p.s.bounded(ctx)
 	defer cancel()
 	var rows []waiting
-	err = p.s.with(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
-		b := &batch{s: p.s, conn: conn, id: id, ids: true, begun: true}
+	err = p.s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		b := &batch{s: p.s, conn: conn, ids: true, begun: true}
 		defer b.rollback()
 		if rows, err = p.fetch(ctx, b); err != nil || len(rows) == 0 {
 			return err
@@ -84,6 +84,8 @@ func (p *pass) step(ctx context.Context) (more bool, err error) {
 	switch {
 	case err == nil && len(rows) > 0:
 		p.last = rows[len(rows)-1].id
+	case errors.Is(err, errLife):
+		return true, nil
 	case err != nil && ofData(err) && p.limit > 1:
 		p.limit = 1
 		return true, nil
@@ -225,7 +227,7 @@ func (s *Store) logParked(parked []verdict) {
 // park leaves one row where it is.
 func (s *Store) park(ctx context.Context, w waiting, reason string) error {
 	parked := []verdict{{w, reason}}
-	err := s.with(ctx, func(ctx context.Context, conn *pgx.Conn, _ identity) error {
+	err := s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		var q pgx.Batch
 		s.queueParking(&q, parked)
 		return conn.SendBatch(ctx, &q).Close()

@@ -84,6 +84,7 @@ type Store struct {
 	owns bool
 
 	channel string   // of NOTIFY
+	rooms   string   // the table's name, see sqlLife
 	texts   sync.Map // see q
 
 	queue  queue
@@ -92,7 +93,7 @@ type Store struct {
 	end    context.CancelFunc
 	wake   chan struct{} // for the mover: there may be something in the outbox
 
-	spoilt, anonymous sync.Once // what is logged once
+	spoilt sync.Once // logged once
 
 	duplicate atomic.Int64 // when a nonce last came again unexpectedly, see wary
 	locked    atomic.Int64 // when a room was last found locked in a hurry, see hurried
@@ -124,7 +125,7 @@ func NewWith(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error)
 	if pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
 		return nil, errors.New("postgres: the pool uses the simple protocol, which mixes values into statements; use pgx.QueryExecModeExec")
 	}
-	s := &Store{opt: o, log: o.Logger, pool: pool, channel: o.Schema + "_chat", wake: make(chan struct{}, 1)}
+	s := &Store{opt: o, log: o.Logger, pool: pool, channel: o.Schema + "_chat", rooms: quoted(o.Schema) + ".rooms", wake: make(chan struct{}, 1)}
 	if err := s.setUp(ctx); err != nil {
 		return nil, setupError(ctx, "opening the store", err)
 	}
@@ -236,7 +237,7 @@ func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFun
 
 // read runs f on a connection, once more where it was only a connection that
 // had ended.
-func (s *Store) read(ctx context.Context, f func(context.Context, *pgx.Conn, identity) error) error {
+func (s *Store) read(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	if err := alive(ctx); err != nil {
 		return err
 	}
@@ -256,17 +257,13 @@ func (s *Store) read(ctx context.Context, f func(context.Context, *pgx.Conn, ide
 }
 
 // with runs f on a connection of the pool.
-func (s *Store) with(ctx context.Context, f func(context.Context, *pgx.Conn, identity) error) error {
+func (s *Store) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	id, err := s.identify(ctx, conn.Conn())
-	if err != nil {
-		return err
-	}
-	return f(ctx, conn.Conn(), id)
+	return f(ctx, conn.Conn())
 }
 
 // retry tries f again while that may help: a few times, and a little later

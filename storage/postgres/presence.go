@@ -87,8 +87,8 @@ func (s *Store) Attend(ctx context.Context, node string, lease time.Duration, ch
 	if !a.storable() || !storable(node) {
 		return nil, false, notText("user")
 	}
-	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
-		b := &batch{s: s, conn: conn, id: id}
+	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		b := &batch{s: s, conn: conn}
 		defer b.rollback()
 		var q pgx.Batch
 		b.begin(&q)
@@ -133,7 +133,7 @@ func (s *Store) queueAttendance(q *pgx.Batch, node string, a *attendance) {
 
 // Attendances implements [chat.PresenceKeeper].
 func (s *Store) Attendances(ctx context.Context, rooms []string) (all []chat.Attendance, err error) {
-	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn, _ identity) error {
+	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, s.q(sqlAttendances), storables(rooms))
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func (s *Store) Heads(ctx context.Context, keys []string) ([]chat.Position, erro
 		heads[i].Rev = -1
 	}
 	found := make(map[string]chat.Position, len(keys))
-	err := s.read(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
+	err := s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, s.q(sqlHeads), storables(keys))
 		if err != nil {
 			return err
@@ -37,7 +37,7 @@ func (s *Store) Heads(ctx context.Context, keys []string) ([]chat.Position, erro
 		var key string
 		var p chat.Position
 		_, err = pgx.ForEachRow(rows, []any{&key, &p.Epoch, &p.Rev, &p.Seq}, func() error {
-			found[key] = chat.Position{Epoch: id.outer(p.Epoch), Rev: p.Rev, Seq: p.Seq}
+			found[key] = p
 			return nil
 		})
 		return err
@@ -122,7 +122,7 @@ func (r *room) entry() chat.Entry {
 
 // page is an empty page of the room as it is.
 func (r *room) page() chat.Page {
-	return chat.Page{Head: r.head(), Room: &r.info, Floor: r.floor}
+	return chat.Page{Head: r.head(), Room: &r.info, Floor: r.floor, Past: r.past}
 }
 
 // History implements [chat.Store].
@@ -169,12 +169,12 @@ func (s *Store) query(ctx context.Context, key string, r *room, msgs *[]chat.Mes
 	if !storable(key) {
 		return errNoRoom
 	}
-	err := s.read(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
+	err := s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, s.view(sql), append([]any{key}, args...)...)
 		if err != nil {
 			return err
 		}
-		*r, *msgs, err = s.page(rows, id, extra...)
+		*r, *msgs, err = s.page(rows, extra...)
 		return err
 	})
 	return err
@@ -186,7 +186,7 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 		return nil, false, alive(ctx)
 	}
 	limit = min(max(limit, 0), most)
-	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
+	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		list = nil
 		rows, err := conn.Query(ctx, s.view(sqlList), after, prefix, behind(prefix), limit+1)
 		if err != nil {
@@ -200,7 +200,6 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 				return err
 			}
 			r := rt.take()
-			r.epoch = id.outer(r.epoch)
 			sum := chat.RoomSummary{Key: r.key, Room: r.info, Head: r.head()}
 			if mt.seq.Valid {
 				m := s.message(&mt, r.info.ID)
@@ -242,8 +241,8 @@ func (s *Store) RemoveRoom(ctx context.Context, key string) error {
 	}
 	committing := false
 	err := s.retry(ctx, func() error {
-		return s.with(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
-			return s.remove(ctx, conn, id, key, &committing)
+		return s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			return s.remove(ctx, conn, key, &committing)
 		})
 	})
 	switch {
@@ -261,8 +260,8 @@ func (s *Store) RemoveRoom(ctx context.Context, key string) error {
 	return unavailable(err)
 }
 
-func (s *Store) remove(ctx context.Context, conn *pgx.Conn, id identity, key string, committing *bool) error {
-	b := &batch{s: s, conn: conn, id: id}
+func (s *Store) remove(ctx context.Context, conn *pgx.Conn, key string, committing *bool) error {
+	b := &batch{s: s, conn: conn}
 	defer b.rollback()
 	var q pgx.Batch
 	q.Queue("begin")
@@ -277,7 +276,7 @@ func (s *Store) remove(ctx context.Context, conn *pgx.Conn, id identity, key str
 		return err
 	}
 	q = pgx.Batch{}
-	s.queueHints(&q, packHeads([]headHint{{key, chat.Position{Epoch: id.outer(epoch), Rev: -1}}}))
+	s.queueHints(&q, packHeads([]headHint{{key, chat.Position{Epoch: epoch, Rev: -1}}}))
 	q.Queue("commit")
 	*committing = true
 	err = conn.SendBatch(ctx, &q).Close()

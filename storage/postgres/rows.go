@@ -11,10 +11,12 @@ import (
 	"github.com/gabblehq/chat"
 )
 
-// room is a row of rooms. Its epoch is the stored one, see identity.
+// room is a row of rooms.
 type room struct {
 	id, rev, seq, base, floor int64
 	key, epoch                string
+	life                      int64           // known of a room that is locked
+	past                      []chat.Position // not of one that is locked in a hurry
 	info                      chat.RoomInfo
 }
 
@@ -24,14 +26,15 @@ type roomTargets struct {
 	kind    string
 	meta    []byte
 	created pgtype.Timestamptz
-	targets [17]any
+	past    string
+	targets [18]any
 }
 
 func (t *roomTargets) into() []any {
 	i := &t.info
 	t.targets = [...]any{
 		&t.id, &t.key, &t.epoch, &t.rev, &t.seq, &t.base, &t.floor, &i.ID, &t.kind, &i.Title, &i.Topic, &i.Avatar,
-		&i.Peers, &t.meta, &i.CreatedBy, &t.created, &i.Rev,
+		&i.Peers, &t.meta, &i.CreatedBy, &t.created, &i.Rev, &t.past,
 	}
 	return t.targets[:]
 }
@@ -39,6 +42,7 @@ func (t *roomTargets) into() []any {
 func (t *roomTargets) take() room {
 	r := t.room
 	r.info.Kind, r.info.Meta, r.info.CreatedAt = chat.RoomKind(t.kind), t.meta, utc(t.created)
+	r.past = unpackPast(t.past)
 	return r
 }
 
@@ -108,7 +112,7 @@ func utc(t pgtype.Timestamptz) time.Time {
 
 // page reads a page of a room: its columns, those of one message per row, and
 // then the extra ones, which are the same in each row.
-func (s *Store) page(rows pgx.Rows, id identity, extra ...any) (r room, msgs []chat.Message, err error) {
+func (s *Store) page(rows pgx.Rows, extra ...any) (r room, msgs []chat.Message, err error) {
 	defer rows.Close()
 	var rt roomTargets
 	var mt messageTargets
@@ -126,7 +130,6 @@ func (s *Store) page(rows pgx.Rows, id identity, extra ...any) (r room, msgs []c
 		}
 		if !found {
 			r, found = rt.take(), true
-			r.epoch = id.outer(r.epoch)
 		}
 		if mt.seq.Valid {
 			msgs = append(msgs, s.message(&mt, r.info.ID))

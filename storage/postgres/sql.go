@@ -4,7 +4,7 @@ package postgres
 // each once per connection.
 
 const roomColumns = `r.id, r.key, r.epoch, r.rev, r.seq, r.base, r.floor, r.room, r.kind, r.title, r.topic, r.avatar,
-	r.peers, r.meta, r.created_by, r.created_at, r.info_rev`
+	r.peers, r.meta, r.created_by, r.created_at, r.info_rev, r.past`
 
 const messageColumns = `m.seq, m.rev, m.first_rev, m.created_at, m.edited_at, m.deleted_at, m.id, m.user_id, m.kind,
 	m.nonce, m.content, m.reply_to, m.thread, m.mentions, m.attachments, m.meta`
@@ -26,15 +26,21 @@ const (
 	// Commits with a NOTIFY go one after the other. That queue is no locked room.
 	sqlPatient = `SELECT set_config('lock_timeout', '0', true)`
 
-	sqlIdentity = `SELECT system_identifier::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()`
+	// The life of the data, null where it has no name yet: that of what the
+	// server has in its memory since its start and its last crash, and in it of
+	// this row and of the file that holds the rooms, which a dump that is put
+	// back, or a copy of the database, does not have. $1 is the table of rooms.
+	sqlLife = `(SELECT hashtextextended(concat_ws(' ', l.id, l.xmin, pg_relation_filepath(to_regclass($1)),
+			(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint), 0) FROM ~.life l WHERE l.one)`
+	sqlNameLife = `INSERT INTO ~.life (one) VALUES (true) ON CONFLICT DO NOTHING`
 
-	sqlLock    = `SELECT ` + roomColumns + ` FROM ~.rooms r WHERE r.key = ANY($1::text[]) ORDER BY r.key FOR NO KEY UPDATE`
+	sqlLock    = `SELECT ` + roomColumns + `, r.life, ` + sqlLife + ` FROM ~.rooms r WHERE r.key = ANY($2::text[]) ORDER BY r.key FOR NO KEY UPDATE`
 	sqlAdvance = `UPDATE ~.rooms r SET rev = r.rev + x.revs, seq = r.seq + x.seqs
-			FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS x(key, revs, seqs) WHERE r.key = x.key
-			RETURNING r.id, r.key, r.epoch, r.rev, r.seq, r.rev - x.revs, r.seq - x.seqs, r.base, r.room`
+			FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS x(key, revs, seqs) WHERE r.key = x.key
+			RETURNING r.id, r.key, r.epoch, r.rev, r.seq, r.rev - x.revs, r.seq - x.seqs, r.base, r.room, r.life IS DISTINCT FROM ` + sqlLife
 	sqlThere    = `SELECT r.key FROM ~.rooms r WHERE r.key = ANY($1::text[])`
-	sqlMakeRoom = `INSERT INTO ~.rooms (key, epoch, rev, seq, base, floor, room, kind, title, topic, avatar, created_by, created_at, info_rev)
-			VALUES ($1, $2, 0, 0, 1, 0, '', '', '', '', '', '', now(), 0) ON CONFLICT (key) DO NOTHING RETURNING id`
+	sqlMakeRoom = `INSERT INTO ~.rooms (key, epoch, rev, seq, base, floor, room, kind, title, topic, avatar, created_by, created_at, info_rev, life)
+			VALUES ($2, $3, 0, 0, 1, 0, '', '', '', '', '', '', now(), 0, coalesce(` + sqlLife + `, 0)) ON CONFLICT (key) DO NOTHING RETURNING id`
 
 	sqlByID = `SELECT r.key, m.nonce_hash, ` + messageColumns + ` FROM unnest($1::text[], $2::text[]) AS x(key, id)
 			JOIN ~.rooms r ON r.key = x.key
@@ -64,6 +70,7 @@ const (
 			FROM ` + newMessages + ` WHERE m.room_id = x.room_id AND m.seq = x.seq`
 	sqlMoveHeads = `UPDATE ~.rooms r SET epoch = x.epoch, rev = x.rev, seq = x.seq
 			FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS x(id, epoch, rev, seq) WHERE r.id = x.id`
+	sqlRenew       = `UPDATE ~.rooms SET life = $2, past = $3 WHERE id = $1`
 	sqlUpdateRooms = `UPDATE ~.rooms SET room = $2, kind = $3, title = $4, topic = $5, avatar = $6, peers = $7,
 			meta = nullif($8::text, '')::json, created_by = $9, created_at = $10, info_rev = $11 WHERE id = $1`
 	sqlTrim = `WITH gone AS (
@@ -94,10 +101,10 @@ const (
 			left_over AS (DELETE FROM ~.trimmed t USING room WHERE t.room_id = room.id)
 			SELECT epoch FROM room`
 
-	sqlSnapshot = `SELECT pg_current_snapshot()::text`
-	sqlPoll     = `SELECT pg_current_snapshot()::text, h.id FROM (SELECT 1) AS one LEFT JOIN (
-				SELECT id FROM ~.hints WHERE xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::pg_snapshot)
-				ORDER BY id LIMIT $2
+	sqlSnapshot = `SELECT pg_current_snapshot()::text, ` + sqlLife
+	sqlPoll     = `SELECT pg_current_snapshot()::text, ` + sqlLife + `, h.id FROM (SELECT 1) AS one LEFT JOIN (
+				SELECT id FROM ~.hints WHERE xid >= pg_snapshot_xmin($2::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $2::pg_snapshot)
+				ORDER BY id LIMIT $3
 			) h ON true ORDER BY h.id`
 	sqlTold         = `SELECT body FROM ~.hints WHERE id = ANY($1::bigint[]) ORDER BY id`
 	sqlPrune        = `DELETE FROM ~.hints WHERE told_at < clock_timestamp() - interval '1 minute'`
@@ -143,7 +150,7 @@ const (
 	// when that has been trimmed. What is too old is soon gone, so that there is
 	// little to pass over.
 	sqlAgedRooms = `(SELECT r.id, r.key, r.epoch, r.rev, r.seq, young.base, greatest(r.floor, gone.floor) AS floor, r.room, r.kind, r.title,
-				r.topic, r.avatar, r.peers, r.meta, r.created_by, r.created_at, r.info_rev FROM ~.rooms r
+				r.topic, r.avatar, r.peers, r.meta, r.created_by, r.created_at, r.info_rev, r.past FROM ~.rooms r
 			CROSS JOIN LATERAL (SELECT coalesce((
 				SELECT m.seq FROM ~.messages m WHERE m.room_id = r.id AND m.seq >= r.base AND m.created_at >= now() - interval '%d microseconds'
 				ORDER BY m.seq LIMIT 1), r.seq + 1) AS base) young

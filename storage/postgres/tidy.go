@@ -34,7 +34,7 @@ func (s *Store) tidy() {
 func (s *Store) tidyOnce(ctx context.Context) error {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	return s.with(ctx, func(ctx context.Context, conn *pgx.Conn, _ identity) error {
+	return s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, s.q(sqlPrune)); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gabblehq/chat"
 )
@@ -49,8 +50,8 @@ type watcher struct {
 	l        chat.Listener
 	pause    *time.Duration
 	conn     *pgx.Conn
-	id       identity
-	snapshot string // what has been told is what was visible in it
+	snapshot string      // what has been told is what was visible in it
+	life     pgtype.Int8 // the one in which that was
 
 	// What has been told between the last two polls and since, so that nothing
 	// is told twice or out of order because it comes both ways.
@@ -85,11 +86,9 @@ func (w *watcher) listen(ctx context.Context) error {
 		return err
 	}
 	w.conn = pooled.Hijack()
-	if w.id, err = w.s.identify(ctx, w.conn); err == nil {
-		_, err = w.conn.Exec(ctx, "LISTEN "+pgx.Identifier{w.s.channel}.Sanitize())
-	}
+	_, err = w.conn.Exec(ctx, "LISTEN "+pgx.Identifier{w.s.channel}.Sanitize())
 	if err == nil {
-		err = w.conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&w.snapshot)
+		err = w.conn.QueryRow(ctx, w.s.q(sqlSnapshot), w.s.rooms).Scan(&w.snapshot, &w.life)
 	}
 	if err != nil {
 		w.close()
@@ -151,15 +150,16 @@ func (w *watcher) first(id int64) bool {
 func (w *watcher) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollLimit)
 	defer cancel()
-	rows, err := w.conn.Query(ctx, w.s.q(sqlPoll), w.snapshot, pollMost)
+	rows, err := w.conn.Query(ctx, w.s.q(sqlPoll), w.s.rooms, w.snapshot, pollMost)
 	if err != nil {
 		return err
 	}
 	var snapshot string
+	var life pgtype.Int8
 	var id *int64
 	var lost []int64
 	n := 0
-	_, err = pgx.ForEachRow(rows, []any{&snapshot, &id}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&snapshot, &life, &id}, func() error {
 		if id != nil {
 			if n++; w.first(*id) {
 				lost = append(lost, *id)
@@ -170,8 +170,9 @@ func (w *watcher) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.snapshot = snapshot
-	if n == pollMost {
+	other := life != w.life // the tables have been put back under this connection
+	w.snapshot, w.life = snapshot, life
+	if n == pollMost || other {
 		w.l.Missed(nil)
 	} else if err := w.tellLost(ctx, lost); err != nil {
 		return err
@@ -273,7 +274,7 @@ func (s *Store) Signal(ctx context.Context, room string, data []byte) error {
 		return &chat.Error{Code: chat.CodeTooLarge, Message: "a signal holds 4 KiB"}
 	}
 	body, _ := json.Marshal(signal{room, data}) // strings cannot fail
-	return s.read(ctx, func(ctx context.Context, conn *pgx.Conn, _ identity) error {
+	return s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, `SELECT pg_notify($1, $2)`, s.channel, " "+string(hintSignal)+string(body))
 		return err
 	})

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -77,8 +78,11 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 	err := s.retry(ctx, func() (err error) {
 		hurry := !wait && s.hurried(parts)
 		locked, written, err = s.transact(ctx, parts, wait, ids, hurry)
-		if hurry && !written && sqlState(err) == lockNotAvailable {
+		busy := sqlState(err) == lockNotAvailable
+		if busy && hurry && !written {
 			s.locked.Store(time.Now().UnixNano())
+		}
+		if hurry && !written && (busy || errors.Is(err, errLife)) {
 			locked, written, err = s.transact(ctx, parts, wait, ids, false)
 		}
 		if written && err != nil {
@@ -162,8 +166,8 @@ func answer(parts, locked []part, err error) {
 // transact is one attempt at a transaction. When it fails, written says that
 // it may have been written all the same.
 func (s *Store) transact(ctx context.Context, parts []part, wait, ids, hurry bool) (locked []part, written bool, err error) {
-	err = s.with(ctx, func(ctx context.Context, conn *pgx.Conn, id identity) error {
-		b := &batch{s: s, conn: conn, id: id, wait: wait, ids: ids, hurry: hurry}
+	err = s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		b := &batch{s: s, conn: conn, wait: wait, ids: ids, hurry: hurry}
 		defer b.rollback()
 		if locked, err = b.lock(ctx, parts); err != nil {
 			return err
