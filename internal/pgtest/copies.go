@@ -29,6 +29,7 @@ func (s *Server) Stop(t testing.TB) {
 func (s *Server) Copy(t testing.TB) (restore func()) {
 	t.Helper()
 	kept := filepath.Join(s.dir, "kept")
+	require.NoError(t, os.RemoveAll(kept))
 	s.run(t, "cp", "-a", s.data(), kept)
 	return func() {
 		t.Helper()

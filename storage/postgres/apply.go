@@ -54,7 +54,7 @@ func (st *state) apply(j *job) {
 	case j.newEpoch:
 		st.past = nil
 		st.renew()
-	case st.behind(j) || st.life != st.now:
+	case st.behind(j) || st.life != st.now && len(j.changes) > 0:
 		st.begin()
 	}
 	j.results = make([]chat.Result, len(j.changes))

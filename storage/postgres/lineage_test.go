@@ -14,6 +14,7 @@ import (
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/internal/pgtest"
 	"github.com/gabblehq/chat/storage/postgres"
+	"github.com/gabblehq/chat/storage/storagetest"
 )
 
 // An era is a database with two stores, as an ordinary role, that goes back.
@@ -97,6 +98,34 @@ func (e *era) page(t *testing.T, key string) chat.Page {
 }
 
 const withStandby = "a standby that was behind"
+
+// OpenRewinding implements storagetest.Rewinder.
+func (h *harness) OpenRewinding(t testing.TB) storagetest.Rewinding {
+	srv := pgtest.Start(t)
+	url := srv.CreateDB(t)
+	return &rewinding{srv: srv, url: url, s: openWith(t, url, postgres.Options{})}
+}
+
+// rewinding is a store that stays open while its tables are put back, and
+// while its server starts anew.
+type rewinding struct {
+	srv  *pgtest.Server
+	url  string
+	s    *postgres.Store
+	back func(args ...string)
+}
+
+func (r *rewinding) Store() chat.Store { return r.s }
+func (r *rewinding) Mark(t testing.TB) { r.back = r.srv.Dump(t, r.url, "-n", "gabble") }
+func (r *rewinding) Rewind(testing.TB) { r.back("--clean") }
+func (r *rewinding) Restart(t testing.TB) {
+	r.srv.Stop(t)
+	r.srv.Restart(t)
+	soon(t, func() bool {
+		_, _, err := r.s.ListRooms(t.Context(), "", "", 1)
+		return err == nil
+	}, "the store answers")
+}
 
 // ways are how a database comes to what it was at the moment when prepare was
 // called: what prepare returns does it.
