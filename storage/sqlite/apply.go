@@ -16,11 +16,11 @@ func (w *writer) create(key string, r *roomState, c *change, res *chat.Result) (
 	info := copyRoom(&c.Room)
 	info.CreatedAt, info.Rev = c.At, 1
 	epoch := rand.Text()
-	r = &roomState{key: key, info: &info, head: chat.Position{Epoch: epoch + w.generation, Rev: 1}, oldest: 1}
-	inserted, err := w.conn.exec(`INSERT INTO rooms (key, epoch, rev, id, kind, title, topic, avatar, peers, meta, created_by, created_at)
-		VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	r = &roomState{key: key, info: &info, head: chat.Position{Epoch: epoch, Rev: 1}, life: w.life, oldest: 1}
+	inserted, err := w.conn.exec(`INSERT INTO rooms (key, epoch, rev, id, kind, title, topic, avatar, peers, meta, created_by, created_at, life)
+		VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		key, epoch, info.ID, string(info.Kind), info.Title, info.Topic, info.Avatar,
-		encodeStrings(info.Peers), rawJSON(info.Meta), info.CreatedBy, millis(info.CreatedAt))
+		encodeStrings(info.Peers), rawJSON(info.Meta), info.CreatedBy, millis(info.CreatedAt), r.life)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"crypto/rand"
 	"database/sql/driver"
 
 	"github.com/gabblehq/chat"
@@ -67,7 +66,7 @@ func (w *writer) request(r *request) error {
 	case r.op == opTrim:
 		return w.trim(room, 0)
 	}
-	err = w.newEpoch(room)
+	err = w.renew(room, nil)
 	r.head = room.head
 	return err
 }
@@ -103,7 +102,7 @@ func (w *writer) room(key string) (*roomState, error) {
 	if r := w.rooms[key]; r != nil {
 		return r, nil
 	}
-	r, err := findRoom(w.conn, key, w.generation, nil)
+	r, err := findRoom(w.conn, key, nil)
 	if r == nil || err != nil {
 		return nil, err
 	}
@@ -120,10 +119,10 @@ func (w *writer) room(key string) (*roomState, error) {
 
 // findRoom returns nil if there is none. damaged, if it is set, is told of
 // settings that are.
-func findRoom(c *conn, key, generation string, damaged func(room string, seq int64)) (r *roomState, err error) {
+func findRoom(c *conn, key string, damaged func(room string, seq int64)) (r *roomState, err error) {
 	_, err = c.one(func(v []driver.Value) error {
 		var sound bool
-		if r, sound = scanRoom(v, key, generation); !sound && damaged != nil {
+		if r, sound = scanRoom(v, key); !sound && damaged != nil {
 			damaged(key, 0)
 		}
 		return nil
@@ -138,13 +137,6 @@ func oldest(c *conn, r *roomState) (int64, error) {
 		seq = r.head.Seq + 1
 	}
 	return seq, err
-}
-
-func (w *writer) newEpoch(r *roomState) error {
-	epoch := rand.Text()
-	_, err := w.conn.exec("UPDATE rooms SET epoch = ? WHERE pk = ?", epoch, r.pk)
-	r.head.Epoch = epoch + w.generation
-	return err
 }
 
 // remove lets go of the room at once, and of what is in it by and by: another
@@ -165,8 +157,9 @@ func (w *writer) remove(r *roomState) error {
 
 // append answers the changes one by one, each on what the one before has left.
 func (w *writer) append(r *request, room *roomState) error {
-	if room != nil && r.known.Epoch == room.head.Epoch && r.known.Rev > room.head.Rev {
-		if err := w.newEpoch(room); err != nil {
+	behind := room != nil && r.known.Epoch == room.head.Epoch && r.known.Rev > room.head.Rev
+	if behind || room != nil && room.life != w.life && len(r.changes) > 0 {
+		if err := w.begin(room); err != nil {
 			return err
 		}
 	}

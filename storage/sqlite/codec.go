@@ -189,9 +189,9 @@ func scanMessage(v []driver.Value, room string, m *chat.Message) bool {
 
 // roomColumns is what scanRoom reads, and roomTables where from.
 const (
-	roomColumns = `r.pk, r.epoch, h.rev, h.seq, h.floor, r.rev, r.id, r.kind, r.title, r.topic, r.avatar, r.peers, r.meta, r.created_by, r.created_at`
+	roomColumns = `r.pk, r.epoch, h.rev, h.seq, h.floor, r.rev, r.id, r.kind, r.title, r.topic, r.avatar, r.peers, r.meta, r.created_by, r.created_at, r.life, r.past`
 	roomTables  = `rooms r JOIN heads h ON h.room = r.pk`
-	roomWidth   = 15
+	roomWidth   = 17
 )
 
 // roomState is a room without its messages.
@@ -201,6 +201,8 @@ type roomState struct {
 	head  chat.Position
 	floor int64
 	info  *chat.RoomInfo // shared, not to be changed
+	life  string
+	past  []chat.Position // shared, not to be changed
 
 	oldest int64 // seq of the oldest message kept; known to the writer only
 	dirty  bool  // the head or the floor is not what the row says
@@ -208,10 +210,10 @@ type roomState struct {
 
 // scanRoom reads a row. It reports false where the settings are damaged; what
 // can be read of them is there.
-func scanRoom(v []driver.Value, key, generation string) (*roomState, bool) {
+func scanRoom(v []driver.Value, key string) (*roomState, bool) {
 	d := decoder{v: v}
 	r := &roomState{key: key, pk: d.int()}
-	r.head = chat.Position{Epoch: d.text() + generation, Rev: d.int(), Seq: d.int()}
+	r.head = chat.Position{Epoch: d.text(), Rev: d.int(), Seq: d.int()}
 	r.floor = d.int()
 	r.info = &chat.RoomInfo{
 		Rev: d.int(),
@@ -220,6 +222,7 @@ func scanRoom(v []driver.Value, key, generation string) (*roomState, bool) {
 	d.json(&r.info.Peers)
 	r.info.Meta = d.raw()
 	r.info.CreatedBy, r.info.CreatedAt = d.text(), d.time()
+	r.life, r.past = d.text(), unpackPast(d.text())
 	return r, !d.bad
 }
 

@@ -20,9 +20,14 @@
 //   - [Full], the default, syncs the log to the disk before it acknowledges:
 //     nothing is lost, if the disk does not lie. Concurrent calls share a sync.
 //   - [Normal] syncs it now and then: the last transactions, usually of less
-//     than a minute, can be lost, from the end and in whole. Where the program
-//     did not close the store, the next [Open] therefore starts a new epoch in
-//     all rooms: clients start over instead of missing something silently.
+//     than a minute, can be lost, from the end and in whole.
+//
+// What has been lost, or is not in a backup that has been put back, is never
+// missed silently: each [Open] begins another life of the data, and with the
+// first change of a room in it a new epoch, which says how far the one before
+// went (see [chat.Page]). Clients that have seen more than the file holds start
+// over; the others go on, as after any other start. A room remembers the last
+// [chat.MaxPast] of the lives in which it was written to.
 //
 // A full disk refuses messages with chat.ErrUnavailable and still serves what
 // there is; when there is space again, writing goes on by itself. Up to 64 MB
@@ -45,11 +50,10 @@
 //
 //	sqlite3 chat.db "VACUUM INTO 'backup.db'"
 //
-// To put a backup in its place, end the program, move chat.db, chat.db-wal and
-// chat.db-shm away together, and then tell the clients that positions they
-// have seen since are gone:
-//
-//	sqlite3 chat.db "UPDATE state SET generation = generation + 1"
+// To put a backup in its place, end the program and move chat.db, chat.db-wal
+// and chat.db-shm away together. A file that is moved or replaced while the
+// program runs is noticed, and nothing more is written; one that is overwritten
+// in its place is not noticed.
 //
 // # Schema
 //

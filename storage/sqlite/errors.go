@@ -18,6 +18,7 @@ var (
 	errChange    = &chat.Error{Code: chat.CodeInvalid, Message: "not a kind of change"}
 	errClosed    = &chat.Error{Code: chat.CodeUnavailable, Message: "the store is closed"}
 	errBusy      = &chat.Error{Code: chat.CodeUnavailable, Message: "the database is locked by another program"}
+	errReplaced  = &chat.Error{Code: chat.CodeUnavailable, Message: "the file has been moved or replaced while it was open; start the program again"}
 	errDamaged   = &chat.Error{Code: chat.CodeInternal, Message: "the stored message is damaged; it can only be deleted"}
 )
 

@@ -25,7 +25,7 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 				return alive(ctx)
 			}
 			key, _ := v[0].(string)
-			r, sound := scanRoom(v[1:1+roomWidth], key, s.generation)
+			r, sound := scanRoom(v[1:1+roomWidth], key)
 			if !sound {
 				s.damaged(key, 0)
 			}

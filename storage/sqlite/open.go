@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"crypto/rand"
 	"database/sql/driver"
 	"errors"
 	"io/fs"
@@ -41,11 +42,11 @@ func OpenWith(path string, o Options) (*Store, error) {
 }
 
 func open(path string, opts settled) (*Store, error) {
-	var generation string
+	var from source
 	c, err := connect(path, opts.pragmas()...)
 	if err == nil {
 		if err = prepareFile(c, path, opts.NoMigrate); err == nil {
-			generation, err = begin(c, opts.Synchronous)
+			from, err = newSource(path)
 		}
 		if err != nil {
 			_ = c.close()
@@ -55,14 +56,14 @@ func open(path string, opts settled) (*Store, error) {
 		return nil, openError(path, err)
 	}
 	s := &Store{
-		path: path, opts: opts, generation: generation,
-		readers: newReaders(path, opts.Readers),
+		path: path, opts: opts,
+		readers: newReaders(from, opts.Readers),
 		queue:   &queue{wake: make(chan struct{}, 1)},
 		written: make(chan struct{}),
 		logged:  make(map[place]struct{}),
 	}
 	w := &writer{
-		path: path, opts: opts, log: opts.Logger, queue: s.queue, conn: c, generation: generation,
+		source: from, opts: opts, log: opts.Logger, queue: s.queue, conn: c, life: rand.Text(),
 		rooms: make(map[string]*roomState), inserts: newInserts(),
 	}
 	go func() {

@@ -141,32 +141,3 @@ func TestFileOfSomethingElse(t *testing.T) {
 	require.ErrorIs(t, err, chat.ErrConflict)
 	require.ErrorContains(t, err, "a file of its own")
 }
-
-// Where a power cut may have taken something, clients start over.
-func TestGeneration(t *testing.T) {
-	path := file(t)
-	normal := sqlite.Options{Synchronous: sqlite.Normal}
-	head := func(o sqlite.Options) chat.Position {
-		t.Helper()
-		s := open(t, path, o)
-		head, err := s.Head(t.Context(), "a")
-		require.NoError(t, err)
-		require.NoError(t, s.Close())
-		return head
-	}
-	s := open(t, path, sqlite.Options{})
-	room(t, s, "a")
-	require.NoError(t, s.Close())
-	first := head(normal)
-	require.Equal(t, first, head(sqlite.Options{}), "closed in order")
-	change(t, path, "UPDATE state SET clean = 0, synchronous = 'full'")
-	require.Equal(t, first, head(normal), "nothing can have been lost")
-	change(t, path, "UPDATE state SET clean = 0, synchronous = 'normal'")
-	second := head(sqlite.Options{})
-	require.NotEqual(t, first.Epoch, second.Epoch)
-	require.Equal(t, first.Rev, second.Rev)
-	require.Equal(t, second, head(normal), "once")
-	change(t, path, "UPDATE state SET clean = 0, synchronous = 'normal'")
-	third := head(normal)
-	require.NotContains(t, []string{first.Epoch, second.Epoch}, third.Epoch)
-}

@@ -15,12 +15,12 @@ import (
 // readers is a bounded pool of connections that only read. A slot is nil until
 // it is needed and after its connection has failed.
 type readers struct {
-	path  string
+	source
 	slots chan *conn
 }
 
-func newReaders(path string, n int) *readers {
-	p := &readers{path: path, slots: make(chan *conn, n)}
+func newReaders(from source, n int) *readers {
+	p := &readers{source: from, slots: make(chan *conn, n)}
 	for range n {
 		p.slots <- nil
 	}
@@ -50,7 +50,10 @@ func (p *readers) with(ctx context.Context, f func(*conn) error) error {
 // snapshot returns the connection if it is fit to be used again.
 func (p *readers) snapshot(c *conn, f func(*conn) error) (*conn, error) {
 	if c == nil {
-		var err error
+		err := p.check()
+		if err != nil {
+			return nil, err
+		}
 		if c, err = connect(p.path, "busy_timeout = 5000", "query_only = 1", "cache_size = -4000"); err != nil {
 			return nil, unavailable(err)
 		}
@@ -89,7 +92,7 @@ func (s *Store) read(ctx context.Context, key string, f func(*conn, *roomState) 
 	for trim := s.opts.MaxAge > 0; ; {
 		aged := false
 		err := s.readers.with(ctx, func(c *conn) error {
-			r, err := findRoom(c, key, s.generation, s.damaged)
+			r, err := findRoom(c, key, s.damaged)
 			if err != nil {
 				return err
 			}
@@ -126,7 +129,7 @@ func (s *Store) aged(c *conn, r *roomState) (aged bool, err error) {
 }
 
 func (r *roomState) page() chat.Page {
-	return chat.Page{Head: r.head, Room: r.info, Floor: r.floor}
+	return chat.Page{Head: r.head, Room: r.info, Floor: r.floor, Past: r.past}
 }
 
 // Head implements [chat.Store].

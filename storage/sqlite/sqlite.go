@@ -57,8 +57,6 @@ type Store struct {
 	path string // absolute, without symbolic links
 	opts settled
 
-	generation string // see begin
-
 	lock    *fileLock
 	readers *readers
 	queue   *queue

@@ -12,12 +12,12 @@ import (
 // while it wrote, whatever the rooms, and commits it in one transaction: at
 // light load nobody waits, under load many share the cost of a commit.
 type writer struct {
-	path  string
+	source
 	opts  settled
 	log   *slog.Logger
 	queue *queue
 
-	generation string // see begin
+	life string // see begin
 
 	conn *conn // nil: to be opened
 	// suspect: a write did not reach the disk for certain. What the log of the
@@ -81,11 +81,7 @@ func (w *writer) close() {
 }
 
 func (w *writer) finish() {
-	err := w.open()
-	if err == nil {
-		err = end(w.conn)
-	}
-	if err != nil {
+	if err := w.open(); err != nil {
 		w.log.Error("sqlite: closing", "path", w.path, "error", err)
 	}
 	w.close()
@@ -194,8 +190,12 @@ func (w *writer) forget() {
 	}
 }
 
-// open opens the connection if there is none.
+// open opens the connection if there is none, and makes sure that it is of the
+// file that has the name.
 func (w *writer) open() error {
+	if err := w.check(); err != nil {
+		return err
+	}
 	if w.conn != nil {
 		return nil
 	}
