@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,11 +21,14 @@ func appendKey(b []byte, name string) []byte {
 }
 
 // appendQuoted writes U+FFFD for what is not UTF-8, which is all that its
-// error is about.
+// error is about, and for U+0000, which readers refuse.
 func appendQuoted(b []byte, s string) []byte {
 	if plain(s) {
 		b = append(append(b, '"'), s...)
 		return append(b, '"')
+	}
+	if strings.IndexByte(s, 0) >= 0 {
+		s = strings.ReplaceAll(s, "\x00", "\ufffd")
 	}
 	b, _ = jsontext.AppendQuote(b, s)
 	return b
@@ -44,8 +48,10 @@ func appendString(b []byte, name, s string) []byte {
 	return appendQuoted(appendKey(b, name), s)
 }
 
+// appendInt writes what a reader takes: of a number that is none of the
+// protocol's, which no caller should have, the nearest that is.
 func appendInt(b []byte, name string, n int64) []byte {
-	return strconv.AppendInt(appendKey(b, name), n, 10)
+	return strconv.AppendInt(appendKey(b, name), min(max(n, 0), MaxNumber), 10)
 }
 
 func appendBool(b []byte, name string, v bool) []byte {
@@ -62,7 +68,7 @@ func optString(b []byte, name, s string) []byte {
 }
 
 func optInt(b []byte, name string, n int64) []byte {
-	if n == 0 {
+	if n <= 0 {
 		return b
 	}
 	return appendInt(b, name, n)
@@ -106,8 +112,11 @@ func appendDigits(b []byte, n, unit int) []byte {
 	return b
 }
 
+// optRaw writes an object as it is. What comes in is checked there; but what is
+// no object after all, of a store or a program of somebody else's, is left out:
+// it would take the frame, and who is in the room, with it.
 func optRaw(b []byte, name string, raw []byte) []byte {
-	if len(raw) == 0 {
+	if len(raw) < 2 || raw[0] != '{' || raw[len(raw)-1] != '}' || deeper(raw, maxDepth) || !jsontext.Value(raw).IsValid() {
 		return b
 	}
 	return append(appendKey(b, name), raw...)

@@ -3,20 +3,23 @@ package wire
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // What one frame may hold at most, whatever the server's options say.
 const (
-	MaxRef         = 64   // bytes
-	MaxNonce       = 64   // bytes
-	MaxID          = 64   // bytes of a message's id, or an epoch
-	MaxUserID      = 128  // bytes
-	MaxRoomID      = 128  // bytes
-	MaxToken       = 8192 // bytes
-	MaxCursor      = 512  // bytes
-	MaxURL         = 2048 // bytes
-	MaxName        = 255  // bytes of an attachment's name or type
-	MaxMeta        = 4096 // bytes of a meta object without white space
+	MaxRef         = 64        // bytes
+	MaxNonce       = 64        // bytes
+	MaxID          = 64        // bytes of a message's id, or an epoch
+	MaxUserID      = 128       // bytes
+	MaxRoomID      = 128       // bytes
+	MaxToken       = 8192      // bytes
+	MaxCursor      = 512       // bytes
+	MaxURL         = 2048      // bytes
+	MaxName        = 255       // bytes of an attachment's name or type
+	MaxMeta        = 4096      // bytes of a meta object without white space
+	MaxNumber      = 1<<53 - 1 // of a position or a size: what every JSON reader holds exactly
+	MaxCount       = 1<<31 - 1 // of what is counted
 	MaxMentions    = 50
 	MaxAttachments = 10
 	MaxRooms       = 200 // in one join
@@ -39,10 +42,11 @@ func ValidRoomID(id string) bool {
 	return true
 }
 
-// ValidUserID reports whether id may name a user: 1 to 128 bytes without
-// control characters.
+// ValidUserID reports whether id may name a user: 1 to 128 bytes of UTF-8
+// without control characters. Of bytes that are no UTF-8 the wire would make
+// U+FFFD, and one user of two.
 func ValidUserID(id string) bool {
-	return id != "" && len(id) <= MaxUserID && !hasControl(id)
+	return id != "" && len(id) <= MaxUserID && !hasControl(id) && utf8.ValidString(id)
 }
 
 func hasControl(s string) bool {
@@ -213,7 +217,7 @@ func (j *Join) check() *Error {
 	case j.Room != "" && j.User != "":
 		return invalid("user", "room and user exclude each other")
 	case j.User != "" && !ValidUserID(j.User):
-		return invalid("user", "must be 1 to %d bytes without control characters", MaxUserID)
+		return invalid("user", "must be 1 to %d bytes of UTF-8 without control characters", MaxUserID)
 	case j.History >= 0 && j.After >= 0:
 		return invalid("after", "history and after exclude each other")
 	case j.After >= 0 && j.Epoch == "":
@@ -237,6 +241,18 @@ func (c *Command) checkMessage() *Error {
 	return first(checkID("reply_to", c.ReplyTo), checkID("thread", c.Thread), c.checkParts())
 }
 
+// CheckParts holds what a message has beside its content to the rules, for
+// messages that no client has sent. Meta is not looked into.
+func (c *Command) CheckParts() error {
+	if !token(c.Nonce, MaxNonce) {
+		return invalid("nonce", "must be printable ASCII of at most %d bytes", MaxNonce)
+	}
+	if err := first(checkID("reply_to", c.ReplyTo), checkID("thread", c.Thread), c.checkParts()); err != nil {
+		return err
+	}
+	return nil
+}
+
 // checkParts checks what a message and an edit have beside the content.
 func (c *Command) checkParts() *Error {
 	if len(c.Mentions) > MaxMentions {
@@ -244,7 +260,7 @@ func (c *Command) checkParts() *Error {
 	}
 	for i, id := range c.Mentions {
 		if !ValidUserID(id) {
-			return invalid(itemField("mentions", i, ""), "must be 1 to %d bytes without control characters", MaxUserID)
+			return invalid(itemField("mentions", i, ""), "must be 1 to %d bytes of UTF-8 without control characters", MaxUserID)
 		}
 	}
 	if len(c.Attachments) > MaxAttachments {
@@ -265,12 +281,14 @@ func (a *Attachment) check() *Error {
 		return invalid("url", "is required")
 	case !validURL(a.URL):
 		return invalid("url", "must be an http or https URL, or a path from /, of at most %d bytes", MaxURL)
-	case len(a.Name) > MaxName || hasControl(a.Name):
+	case len(a.Name) > MaxName || hasControl(a.Name) || !utf8.ValidString(a.Name):
 		return invalid("name", "must be at most %d bytes without control characters", MaxName)
 	case !token(a.Type, MaxName):
 		return invalid("type", "must be a MIME type of at most %d bytes", MaxName)
-	case a.Size < 0 || a.Width < 0 || a.Height < 0:
-		return invalid("size", "size, width and height are not negative")
+	case a.Size < 0 || a.Size > MaxNumber:
+		return invalid("size", "must be an integer from 0 to %d", int64(MaxNumber))
+	case a.Width < 0 || a.Width > MaxCount || a.Height < 0 || a.Height > MaxCount:
+		return invalid("width", "width and height must be integers from 0 to %d", MaxCount)
 	}
 	return checkMetaSize(a.Meta)
 }
@@ -278,7 +296,7 @@ func (a *Attachment) check() *Error {
 // validURL lets through what a client may put into a link without thought. Of
 // other schemes, javascript: and data: among them, it may not.
 func validURL(s string) bool {
-	if len(s) > MaxURL || hasControl(s) {
+	if len(s) > MaxURL || hasControl(s) || !utf8.ValidString(s) {
 		return false
 	}
 	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") ||

@@ -92,12 +92,12 @@ func (p *parser) bool(field string, absent bool) bool {
 // position reads an integer that may be as large as every JSON reader holds
 // exactly.
 func (p *parser) position(field string, absent int64) int64 {
-	return p.int(field, absent, 1<<53-1)
+	return p.int(field, absent, MaxNumber)
 }
 
 // count reads an integer that is an int everywhere.
 func (p *parser) count(field string, absent int) int {
-	return int(p.int(field, int64(absent), 1<<31-1))
+	return int(p.int(field, int64(absent), MaxCount))
 }
 
 // int takes digits only: 1.0 and 1e3 are integers to some languages and not
