@@ -136,7 +136,7 @@ func decodeMessage(rec string) (chat.Message, error) {
 	if bits[0]&hasMore != 0 {
 		r.more(&m)
 	}
-	if r.bad || r.rest != "" {
+	if r.bad { // what follows is a later version's, see record.go
 		return m, errCorrupt
 	}
 	return m, nil
@@ -179,7 +179,7 @@ func decodeRoom(rec string) (chat.RoomInfo, error) {
 		ID: r.string(), Kind: chat.RoomKind(r.string()), Title: r.string(), Topic: r.string(), Avatar: r.string(),
 		Peers: r.strings(), Meta: r.json(), CreatedBy: r.string(), CreatedAt: r.time(),
 	}
-	if r.bad || r.rest != "" {
+	if r.bad { // what follows is a later version's, see record.go
 		return info, errCorrupt
 	}
 	return info, nil

@@ -22,6 +22,33 @@ func Encode(m *chat.Message) string { return "1 2 " + string(encodeMessage(m)) }
 // EncodeRoom makes a record as the script keeps it.
 func EncodeRoom(r *chat.RoomInfo) string { return "3 " + string(encodeRoom(r)) }
 
+// Grown is a record of a version that has more fields.
+func Grown(rec, fields string) string {
+	r := reader{rest: rec}
+	r.number()
+	r.number()
+	return rec[:len(rec)-len(r.rest)] + grow(r.rest, len(r.rest)-len(strip(r.rest)), fields)
+}
+
+// GrownRoom is settings of a version that has more fields.
+func GrownRoom(rec, fields string) string {
+	r := reader{rest: rec}
+	r.number()
+	return rec[:len(rec)-len(r.rest)] + grow(r.rest, 0, fields)
+}
+
+// strip takes what is visible off a message's record.
+func strip(rec string) string {
+	r := reader{rest: rec}
+	r.number()
+	r.take(uint64(r.number()))
+	return r.rest
+}
+
+func grow(rec string, head int, fields string) string {
+	return string(seal([]byte(rec+fields), head))
+}
+
 // The decoders.
 var (
 	Decode     = decodeStored

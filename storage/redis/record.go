@@ -14,6 +14,12 @@ import (
 // puts revs before it, "firstRev rev " or "rev "; then follows, of a message,
 // "created #id id", which the script reads, and then, of both, a version, a
 // CRC-32C of everything but the revs and this sum, and the fields.
+//
+// A record grows at its end: fields that are new come behind all others, also
+// those of attachments, and who does not know them passes over them. So in a
+// rolling deploy an older server reads what a newer one has written. It drops
+// them from what it writes anew, as by an edit. The version changes only where
+// the fields that are there change their meaning.
 
 const recordVersion = 1
 

@@ -35,6 +35,23 @@ func TestRecordsComeBack(t *testing.T) {
 	require.Equal(t, info, got)
 }
 
+// A later version has more fields, and an older server of the same cluster reads
+// what it knows of them.
+func TestRecordsOfALaterVersionAreRead(t *testing.T) {
+	full := fullMessage()
+	for _, m := range []chat.Message{full, {FirstRev: 1, Rev: 2, CreatedAt: full.CreatedAt, Content: "x"}} {
+		for _, more := range []string{"\x00", "\x05field", strings.Repeat("\xff", 100)} {
+			got, err := redis.Decode(redis.Grown(redis.Encode(&m), more))
+			require.NoError(t, err)
+			require.Equal(t, m, got)
+		}
+	}
+	info := chat.RoomInfo{ID: "r", Kind: chat.RoomDirect, Title: "t", Peers: []string{"a", "b"}, CreatedAt: full.CreatedAt, Rev: 3}
+	got, err := redis.DecodeRoom(redis.GrownRoom(redis.EncodeRoom(&info), "\x01x"))
+	require.NoError(t, err)
+	require.Equal(t, info, got)
+}
+
 func TestNoFlippedBitPasses(t *testing.T) {
 	m := fullMessage()
 	rec := redis.Encode(&m)
