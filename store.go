@@ -210,6 +210,15 @@ type RoomLister interface {
 	ListRooms(ctx context.Context, prefix, after string, limit int) (rooms []RoomSummary, more bool, err error)
 }
 
+// DirectLister is a RoomLister that finds the direct rooms of a user without
+// looking at those of others. Where a Store is none, every list of rooms that a
+// client asks for goes through all direct rooms there are.
+type DirectLister interface {
+	// ListDirect is ListRooms of those rooms alone that have the user among
+	// their Peers.
+	ListDirect(ctx context.Context, prefix, user, after string, limit int) (rooms []RoomSummary, more bool, err error)
+}
+
 // RoomSummary is one room in a list.
 type RoomSummary struct {
 	Key         string

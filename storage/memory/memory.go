@@ -53,6 +53,7 @@ type Store struct {
 	shards [shards]shard
 	keys   atomic.Pointer[keyList]
 	gen    atomic.Uint64 // counts rooms made and removed, see keyList
+	peers  peers
 }
 
 // settled is Options with the defaults filled in, and what else rooms share.
@@ -69,6 +70,7 @@ type shard struct {
 var (
 	_ chat.Store        = (*Store)(nil)
 	_ chat.RoomLister   = (*Store)(nil)
+	_ chat.DirectLister = (*Store)(nil)
 	_ chat.RoomRemover  = (*Store)(nil)
 	_ chat.EpochStarter = (*Store)(nil)
 )
@@ -142,6 +144,7 @@ func (s *Store) create(key string, now time.Duration, changes []chat.Change) ([]
 	}
 	sh.rooms[key] = r
 	s.gen.Add(1)
+	s.peers.add(key, r.info.Peers)
 	return results, true
 }
 

@@ -52,14 +52,7 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 		if len(rooms) >= limit {
 			return rooms, true, nil
 		}
-		sum := chat.RoomSummary{Key: key}
-		err := s.read(ctx, key, func(r *room) {
-			sum.Room, sum.Head = cloneRoom(r.info), r.head()
-			if m := r.bySeq(r.seq); m != nil && !m.Deleted() {
-				sum.LastMessage = new(chat.Message)
-				copyMessage(sum.LastMessage, m)
-			}
-		})
+		sum, err := s.summary(ctx, key)
 		switch {
 		case err == nil:
 			rooms = append(rooms, sum)
@@ -87,6 +80,7 @@ func (s *Store) RemoveRoom(ctx context.Context, key string) error {
 		sh.rooms = nil
 	}
 	s.gen.Add(1)
+	s.peers.remove(key, r.info.Peers)
 	sh.mu.Unlock()
 	// Calls that found it before are let through or sent to look again.
 	r.mu.Lock()

@@ -101,6 +101,7 @@ type Store struct {
 
 var (
 	_ chat.Store          = (*Store)(nil)
+	_ chat.DirectLister   = (*Store)(nil)
 	_ chat.RoomLister     = (*Store)(nil)
 	_ chat.RoomRemover    = (*Store)(nil)
 	_ chat.EpochStarter   = (*Store)(nil)

@@ -182,13 +182,25 @@ func (s *Store) query(ctx context.Context, key string, r *room, msgs *[]chat.Mes
 
 // ListRooms implements [chat.RoomLister].
 func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) (list []chat.RoomSummary, more bool, err error) {
+	return s.list(ctx, sqlList, prefix, after, limit)
+}
+
+// ListDirect implements [chat.DirectLister].
+func (s *Store) ListDirect(ctx context.Context, prefix, user, after string, limit int) (list []chat.RoomSummary, more bool, err error) {
+	if !storable(user) {
+		return nil, false, alive(ctx)
+	}
+	return s.list(ctx, sqlDirect, prefix, after, limit, user)
+}
+
+func (s *Store) list(ctx context.Context, sql, prefix, after string, limit int, args ...any) (list []chat.RoomSummary, more bool, err error) {
 	if !storable(prefix) || !storable(after) {
 		return nil, false, alive(ctx)
 	}
 	limit = min(max(limit, 0), most)
 	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		list = nil
-		rows, err := conn.Query(ctx, s.view(sqlList), after, prefix, behind(prefix), limit+1)
+		rows, err := conn.Query(ctx, s.view(sql), append([]any{after, prefix, behind(prefix), limit + 1}, args...)...)
 		if err != nil {
 			return err
 		}

@@ -96,6 +96,9 @@ const (
 	sqlList = `SELECT ` + roomColumns + `, ` + messageColumns + ` FROM ~.rooms r
 			LEFT JOIN ~.messages m ON m.room_id = r.id AND m.seq = r.seq AND m.seq >= r.base AND m.deleted_at IS NULL
 			WHERE r.key > $1 AND r.key >= $2 AND ($3 = '' OR r.key < $3) ORDER BY r.key LIMIT $4`
+	sqlDirect = `SELECT ` + roomColumns + `, ` + messageColumns + ` FROM ~.rooms r
+			LEFT JOIN ~.messages m ON m.room_id = r.id AND m.seq = r.seq AND m.seq >= r.base AND m.deleted_at IS NULL
+			WHERE r.peers @> ARRAY[$5::text] AND r.key > $1 AND r.key >= $2 AND ($3 = '' OR r.key < $3) ORDER BY r.key LIMIT $4`
 	sqlRemove = `WITH room AS (DELETE FROM ~.rooms WHERE key = $1 RETURNING id, epoch),
 			gone AS (DELETE FROM ~.messages m USING room WHERE m.room_id = room.id),
 			left_over AS (DELETE FROM ~.trimmed t USING room WHERE t.room_id = room.id)

@@ -24,6 +24,9 @@ func (s *Store) Append(ctx context.Context, room string, known chat.Position, ch
 	}
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
+	if err := s.noteDirect(ctx, room, changes); err != nil {
+		return nil, err
+	}
 	a := &appending{s: s, room: room, known: known, changes: changes}
 	f := assumption(changes)
 	for range attempts {

@@ -38,6 +38,9 @@ func (k keyspace) room(room string) []string {
 func (k keyspace) presence(room string) string { return k.tag(bucketOf(room)) + "p:" + room }
 func (k keyspace) counter(bucket int) string   { return k.tag(bucket) + "counter" }
 func (k keyspace) directory(bucket int) string { return k.tag(bucket) + "rooms" }
-func (k keyspace) channel(bucket int) string   { return k.tag(bucket) + "hints" }
-func (k keyspace) nodes() string               { return k.prefix + ":{nodes}leases" }
-func (k keyspace) incarnations() string        { return k.prefix + ":{nodes}incarnations" }
+
+// peer is the directory of a user's direct rooms in a bucket.
+func (k keyspace) peer(bucket int, user string) string { return k.tag(bucket) + "u:" + user }
+func (k keyspace) channel(bucket int) string           { return k.tag(bucket) + "hints" }
+func (k keyspace) nodes() string                       { return k.prefix + ":{nodes}leases" }
+func (k keyspace) incarnations() string                { return k.prefix + ":{nodes}incarnations" }

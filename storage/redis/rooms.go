@@ -21,19 +21,72 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 	}
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
-	keys, err := s.listKeys(ctx, prefix, after, limit)
-	if err != nil {
+	return s.list(ctx, s.keys.directory, prefix, after, limit)
+}
+
+// ListDirect implements [chat.DirectLister].
+func (s *Store) ListDirect(ctx context.Context, prefix, user, after string, limit int) (rooms []chat.RoomSummary, more bool, err error) {
+	if err := alive(ctx); err != nil {
 		return nil, false, err
 	}
-	if limit = atMost(limit); len(keys) > limit {
-		keys, more = keys[:limit], true
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	return s.list(ctx, func(bucket int) string { return s.keys.peer(bucket, user) }, prefix, after, limit)
+}
+
+// noteDirect puts the direct rooms that changes make into the directories of
+// their users: before they are made, so that none is ever missing there. What
+// is there and does not exist is passed over.
+func (s *Store) noteDirect(ctx context.Context, room string, changes []chat.Change) error {
+	var cmds []*command
+	bucket := bucketOf(room)
+	for i := range changes {
+		if changes[i].Kind != chat.ChangeCreateRoom {
+			continue
+		}
+		for _, user := range changes[i].Room.Peers {
+			cmds = append(cmds, s.scripts.rooms.command(ctx, []string{s.keys.peer(bucket, user)}, "note", room))
+		}
 	}
+	for _, cmd := range cmds {
+		if _, err := s.write(ctx, bucket, cmd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) list(ctx context.Context, directory func(bucket int) string, prefix, after string, limit int) (rooms []chat.RoomSummary, more bool, err error) {
+	limit = atMost(limit)
+	for {
+		keys, err := s.listKeys(ctx, directory, prefix, after, limit-len(rooms))
+		if err != nil {
+			return nil, false, err
+		}
+		if n := limit - len(rooms); len(keys) > n {
+			keys, more = keys[:n], true
+		} else {
+			more = false
+		}
+		some, err := s.summaries(ctx, keys)
+		if err != nil {
+			return nil, false, err
+		}
+		if rooms = append(rooms, some...); len(rooms) == limit || !more {
+			return rooms, more, nil
+		}
+		after = keys[len(keys)-1] // some of them have been removed
+	}
+}
+
+// summaries returns those of the rooms that there are.
+func (s *Store) summaries(ctx context.Context, keys []string) (rooms []chat.RoomSummary, err error) {
 	cmds := make([]*command, len(keys))
 	for i, key := range keys {
 		cmds[i] = s.snapshotCommand(ctx, key, "before", 0, 1)
 	}
 	if err := s.read(ctx, cmds...); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	for i, cmd := range cmds {
 		reply, err := snapshotReply(cmd)
@@ -49,12 +102,12 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 		}
 		rooms = append(rooms, sum)
 	}
-	return rooms, more, nil
+	return rooms, nil
 }
 
 // listKeys returns the first keys that match, one more than the limit if there
 // are so many.
-func (s *Store) listKeys(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+func (s *Store) listKeys(ctx context.Context, directory func(bucket int) string, prefix, after string, limit int) ([]string, error) {
 	from := "[" + prefix
 	if after >= prefix {
 		from = "(" + after
@@ -64,7 +117,7 @@ func (s *Store) listKeys(ctx context.Context, prefix, after string, limit int) (
 	}
 	cmds := make([]*command, buckets)
 	for b := range cmds {
-		cmds[b] = s.scripts.rooms.command(ctx, []string{s.keys.directory(b)}, "list", from, atMost(limit)+1)
+		cmds[b] = s.scripts.rooms.command(ctx, []string{directory(b)}, "list", from, atMost(limit)+1)
 	}
 	if err := s.read(ctx, cmds...); err != nil {
 		return nil, err

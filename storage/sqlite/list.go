@@ -9,15 +9,35 @@ import (
 
 // listSQL finds rooms by key in byte order, each with its newest message where
 // that has not been deleted or trimmed.
-const listSQL = `SELECT r.key, ` + roomColumns + `,
+const (
+	summarySQL = `SELECT r.key, ` + roomColumns + `,
 	m.seq, m.rev, m.first_rev, m.id, m.user, m.kind, m.content, m.nonce, m.created_at, m.edited_at, m.deleted_at,
 	m.reply_to, m.thread, m.mentions, m.attachments, m.meta
-	FROM ` + roomTables + ` LEFT JOIN messages m ON m.room = r.pk AND m.seq = h.seq AND m.deleted_at IS NULL AND m.created_at >= ?
-	WHERE r.key > ? AND r.key >= ? AND r.key < ? ORDER BY r.key LIMIT ?`
+	FROM ` + roomTables + ` LEFT JOIN messages m ON m.room = r.pk AND m.seq = h.seq AND m.deleted_at IS NULL AND m.created_at >= ?1
+	WHERE `
+	rangeSQL = `key > ?2 AND key >= ?3 AND key < ?4`
+	listSQL  = summarySQL + `r.key > ?2 AND r.key >= ?3 AND r.key < ?4 ORDER BY r.key LIMIT ?5`
+	// Each half has an index of its own, in the order that is asked for.
+	directSQL = summarySQL + `r.pk IN (
+		SELECT pk FROM (SELECT pk, key FROM rooms WHERE CASE WHEN json_valid(peers) THEN json_extract(peers, '$[0]') END = ?6 AND peers IS NOT NULL AND ` + rangeSQL + ` ORDER BY key LIMIT ?5)
+		UNION
+		SELECT pk FROM (SELECT pk, key FROM rooms WHERE CASE WHEN json_valid(peers) THEN json_extract(peers, '$[1]') END = ?6 AND peers IS NOT NULL AND ` + rangeSQL + ` ORDER BY key LIMIT ?5)
+	) ORDER BY r.key LIMIT ?5`
+)
 
 // ListRooms implements [chat.RoomLister].
 func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) (rooms []chat.RoomSummary, more bool, err error) {
+	return s.list(ctx, listSQL, after, prefix, limit)
+}
+
+// ListDirect implements [chat.DirectLister].
+func (s *Store) ListDirect(ctx context.Context, prefix, user, after string, limit int) (rooms []chat.RoomSummary, more bool, err error) {
+	return s.list(ctx, directSQL, after, prefix, limit, user)
+}
+
+func (s *Store) list(ctx context.Context, sql, after, prefix string, limit int, args ...driver.Value) (rooms []chat.RoomSummary, more bool, err error) {
 	limit = max(limit, 0)
+	args = append([]driver.Value{s.opts.oldestShown(), after, prefix, prefix + "\x7f", int64(limit) + 1}, args...)
 	err = s.readers.with(ctx, func(c *conn) error {
 		rooms = nil
 		return c.query(func(v []driver.Value) error {
@@ -40,7 +60,7 @@ func (s *Store) ListRooms(ctx context.Context, prefix, after string, limit int) 
 			}
 			rooms = append(rooms, sum)
 			return nil
-		}, listSQL, s.opts.oldestShown(), after, prefix, prefix+"\x7f", int64(limit)+1)
+		}, sql, args...)
 	})
 	if err != nil {
 		return nil, false, err

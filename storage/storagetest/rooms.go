@@ -2,7 +2,9 @@ package storagetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,6 +16,7 @@ func roomsChecks() []check {
 	const gone = "RoomRemover is a Store that can remove a room with all that is in it."
 	return []check{
 		{"listed", list, "", roomsListed},
+		{"direct", "ListDirect is ListRooms of those rooms alone that have the user among their Peers.", "", roomsDirect},
 		{"summary", "RoomSummary is one room in a list.", "as it is at the moment", roomsSummary},
 		{"last_message", "nil: none, or deleted", "", roomsLastMessage},
 		{"removed", gone, "it is in no list and cannot be read", roomsRemoved},
@@ -33,6 +36,69 @@ func list(t *rig, l chat.RoomLister, prefix, after string, limit int, want []str
 	}
 	require.Equal(t, want, keys, "prefix %q, after %q, limit %d", prefix, after, limit)
 	require.Equal(t, more, got, "more of prefix %q, after %q, limit %d", prefix, after, limit)
+}
+
+func roomsDirect(t *rig) {
+	s := t.open()
+	l := need[chat.DirectLister](t, s)
+	direct := func(user, prefix, after string, limit int, want []string, more bool) {
+		t.Helper()
+		rooms, got, err := l.ListDirect(t.ctx, prefix, user, after, limit)
+		require.NoError(t, err)
+		keys := []string{}
+		for _, r := range rooms {
+			keys = append(keys, r.Key)
+			require.Contains(t, r.Room.Peers, user)
+		}
+		require.Equal(t, want, keys, "prefix %q, user %q, after %q, limit %d", prefix, user, after, limit)
+		require.Equal(t, more, got, "more of prefix %q, user %q, after %q, limit %d", prefix, user, after, limit)
+	}
+	direct("alice", "", "", 10, []string{}, false)
+	var keys []string
+	add := func(key string, peers ...string) {
+		t.Helper()
+		kind := chat.RoomPublic
+		if len(peers) > 0 {
+			kind = chat.RoomDirect
+		}
+		res, err := s.Append(t.ctx, key, chat.Position{}, []chat.Change{{
+			Kind: chat.ChangeCreateRoom, At: time.Now(), Room: chat.RoomInfo{ID: "x", Kind: kind, Peers: peers},
+		}, {Kind: chat.ChangeCreate, At: time.Now(), Message: chat.Message{ID: "m" + key, User: "alice", Kind: chat.KindRegular, Content: key}}})
+		require.NoError(t, err)
+		require.NoError(t, res[0].Err)
+		keys = append(keys, key)
+	}
+	add("public")
+	for i := range 7 {
+		add(fmt.Sprintf("~%d", i), "alice", fmt.Sprintf("user %d", i))
+	}
+	add("~self", "alice", "alice")
+	add("~odd", "Ünï'\"%_", "alice")
+	add("~others", "bob", "carol")
+	add("t/~other", "alice", "bob")
+	add("~alic", "alic", "alicea")
+	alice := []string{"~0", "~1", "~2", "~3", "~4", "~5", "~6", "~odd", "~self"}
+	direct("alice", "~", "", 100, alice, false)
+	direct("alice", "~", "", 9, alice, false)
+	direct("alice", "~", "", 2, alice[:2], true)
+	direct("alice", "~", "~1", 3, alice[2:5], true)
+	direct("alice", "~", "~6", 3, alice[7:], false)
+	direct("alice", "t/", "", 3, []string{"t/~other"}, false)
+	direct("bob", "~", "", 3, []string{"~others"}, false)
+	direct("Ünï'\"%_", "", "", 3, []string{"~odd"}, false)
+	direct("nobody", "", "", 3, []string{}, false)
+	direct("", "", "", 3, []string{}, false)
+	rooms, _, err := l.ListDirect(t.ctx, "~", "alice", "~1", 1)
+	require.NoError(t, err)
+	require.Equal(t, "~2", rooms[0].LastMessage.Content)
+	if r, ok := capability[chat.RoomRemover](s); ok {
+		for _, key := range alice[:5] {
+			require.NoError(t, r.RemoveRoom(t.ctx, key))
+		}
+		direct("alice", "~", "", 2, alice[5:7], true)
+		add("~3", "alice", "user 3")
+		direct("user 3", "~", "", 2, []string{"~3"}, false)
+	}
 }
 
 func roomsListed(t *rig) {

@@ -205,6 +205,15 @@ func (n *SharedNode) ListRooms(ctx context.Context, prefix, after string, limit 
 	return l.ListRooms(ctx, prefix, after, limit)
 }
 
+// ListDirect implements [chat.DirectLister].
+func (n *SharedNode) ListDirect(ctx context.Context, prefix, user, after string, limit int) ([]chat.RoomSummary, bool, error) {
+	l, err := optional[chat.DirectLister](ctx, n)
+	if err != nil {
+		return nil, false, err
+	}
+	return l.ListDirect(ctx, prefix, user, after, limit)
+}
+
 // RemoveRoom implements [chat.RoomRemover].
 func (n *SharedNode) RemoveRoom(ctx context.Context, room string) error {
 	unlock, err := n.shared.lock(ctx, room)

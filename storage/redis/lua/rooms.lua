@@ -5,6 +5,11 @@ if what == 'list' then
   return redis.call('ZRANGEBYLEX', KEYS[1], ARGV[2], '+', 'LIMIT', 0, ARGV[3])
 end
 
+if what == 'note' then
+  redis.call('ZADD', KEYS[1], 0, ARGV[2])
+  return {}
+end
+
 if what == 'heads' then -- of the rooms in KEYS, each with its tombstone
   local reply = {}
   for i = 1, #KEYS, 2 do
