@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unique"
+
+	"github.com/gabblehq/chat/internal/wire"
 )
 
 // away is a user in a room on another server.
@@ -92,7 +94,7 @@ func (r *liveRoom) present(changes []Attendance) {
 
 // setAway takes up one change. The room's lock is held.
 func (r *liveRoom) setAway(at *Attendance) {
-	if at.Node == r.srv.cluster.node || at.User.ID == "" {
+	if at.Node == r.srv.cluster.node || !wire.ValidUserID(at.User.ID) {
 		return
 	}
 	p, o := &r.here, r.far()

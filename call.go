@@ -25,9 +25,12 @@ type call struct {
 	who     *User         // or what it has said
 	info    RoomInfo      // for CmdCreateRoom
 	update  RoomUpdate    // for CmdUpdateRoom
+	before  *Message      // for CmdEdit, where middleware looks at it: the message as it was,
+	gave    gave          // and what the edit is about
 
 	// What answers it.
 	page   Page
+	spare  int // bytes that the messages of a joined frame have left to its users
 	online wire.Online
 	rooms  wire.Rooms
 	room   *RoomInfo
@@ -54,7 +57,10 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 	if c.cmd.TraceID == "" {
 		c.cmd.TraceID = s.name("", s.ids.Add(1))
 	}
-	err := guard(func() error { return s.handle(ctx, &c.cmd) })
+	err := s.prepare(ctx, c)
+	if err == nil {
+		err = guard(func() error { return s.handle(ctx, &c.cmd) })
+	}
 	if err != nil && s.firstAnswer(ctx, c, err) {
 		err = nil
 	}
@@ -67,6 +73,14 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 		return e
 	}
 	return nil
+}
+
+// prepare finds out what middleware has to know.
+func (s *Server) prepare(ctx context.Context, c *call) error {
+	if c.cmd.Type != CmdEdit || len(s.opt.Middleware) == 0 {
+		return nil
+	}
+	return s.foresee(ctx, c)
 }
 
 // looksPerUser bounds how often firstAnswer asks the store.

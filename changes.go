@@ -78,21 +78,6 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 	}
 }
 
-// named returns the entry with the room's id in it: the store may not know it,
-// and what it hands out is not ours to change.
-func (r *liveRoom) named(e Entry) Entry {
-	if e.Message != nil {
-		m := *e.Message
-		m.Room = r.id
-		e.Message = &m
-	} else {
-		info := *e.Room
-		info.ID = r.id
-		e.Room = &info
-	}
-	return e
-}
-
 // changes reads what follows a position.
 func (r *liveRoom) changes(ctx context.Context, after int64) (page Page, err error) {
 	err = r.srv.callStore(ctx, func(ctx context.Context) error {

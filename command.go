@@ -32,6 +32,11 @@ const (
 // through the middleware. A middleware may change what the client asked for
 // before it calls next; afterwards it may read Result.
 //
+// An edit comes as the message that it would leave: ReplyTo, Thread, Mentions,
+// Attachments and Meta hold what the message has where the edit says nothing of
+// them, so that what is checked of a message is checked of it edited, too. What
+// a middleware changes in them, the edit changes.
+//
 // A Command is valid until the handler returns. Keep copies, not the pointer.
 type Command struct {
 	Type CommandType
@@ -56,7 +61,7 @@ type Command struct {
 	Peer        string // CmdJoin of a direct room: the other user
 
 	// Result is the message that a CmdMessage, CmdEdit or CmdDelete led to,
-	// once next has returned nil.
+	// once next has returned nil. It is a copy.
 	Result *Message
 	// Duplicate says that Result had been stored before, under the same nonce.
 	Duplicate bool

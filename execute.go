@@ -1,8 +1,10 @@
 package chat
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -51,7 +53,11 @@ var errNoRoom = &Error{Code: CodeNotFound, Message: "no such room", Field: "room
 // may asks the host whether the user may do something in a room. Who may not
 // read the room learns nothing of it, not even that it is there.
 func (s *Server) may(ctx context.Context, user User, action Action, info *RoomInfo) error {
-	err := guard(func() error { return s.opt.Authorize(ctx, user, action, *info) })
+	room := *info
+	if s.judged { // by the host, who may do with it what it likes
+		room.Peers, room.Meta = slices.Clone(room.Peers), slices.Clone(room.Meta)
+	}
+	err := guard(func() error { return s.opt.Authorize(ctx, user, action, room) })
 	if err == nil {
 		return nil
 	}
@@ -112,7 +118,11 @@ func (l *Limits) check(content string, attachments int, meta []byte) error {
 // message sends a message.
 func (s *Server) message(ctx context.Context, c *call) error {
 	cmd := &c.cmd
-	if err := s.opt.Limits.check(cmd.Content, len(cmd.Attachments), cmd.Meta); err != nil {
+	m := Message{
+		ID: newID(now()), User: cmd.User.ID, Kind: KindRegular, Content: cmd.Content, Nonce: cmd.Nonce,
+		ReplyTo: cmd.ReplyTo, Thread: cmd.Thread, Mentions: cmd.Mentions, Attachments: cmd.Attachments, Meta: cmd.Meta,
+	}
+	if err := s.checkSent(&m); err != nil {
 		return err
 	}
 	r, _, err := s.open(ctx, c, ActionWrite)
@@ -126,18 +136,38 @@ func (s *Server) message(ctx context.Context, c *call) error {
 		r.shows(public(&cmd.User), false)
 	}
 	res, err := r.commit(ctx, &commit{
-		change: Change{Kind: ChangeCreate, Message: Message{
-			ID: newID(now()), User: cmd.User.ID, Kind: KindRegular, Content: cmd.Content, Nonce: cmd.Nonce,
-			ReplyTo: cmd.ReplyTo, Thread: cmd.Thread, Mentions: cmd.Mentions, Attachments: cmd.Attachments, Meta: cmd.Meta,
-		}},
+		change: Change{Kind: ChangeCreate, Message: m},
 		author: public(&cmd.User),
 		trace:  cmd.TraceID,
 	}, c.entered())
 	if err != nil {
 		return err
 	}
-	cmd.Result, cmd.Duplicate = &res.Message, res.Duplicate
+	cmd.Result, cmd.Duplicate = s.outcome(res), res.Duplicate
 	return nil
+}
+
+// outcome is the message that a command has led to, which is a middleware's to
+// change, where there is one.
+func (s *Server) outcome(res Result) *Message {
+	m := res.Message
+	if len(s.opt.Middleware) > 0 {
+		m = cloneMessage(m)
+	}
+	return &m
+}
+
+// checkSent holds a message to the limits and, where a middleware may have
+// touched it, to all that the decoder has held it to.
+func (s *Server) checkSent(m *Message) error {
+	if len(s.opt.Middleware) == 0 {
+		return s.opt.Limits.check(m.Content, len(m.Attachments), m.Meta)
+	}
+	if !wire.ValidUserID(m.User) {
+		return &Error{Code: CodeInternal, Message: "internal error", cause: errors.New("chat: a middleware has set a user id that is none")}
+	}
+	*m = cloneMessage(*m)
+	return s.opt.Limits.checkWhole(m)
 }
 
 // entered is what to call when the command has entered its room's queue.
@@ -148,44 +178,112 @@ func (c *call) entered() func() {
 	return func() { c.s.pass(c) }
 }
 
+// foresee completes an edit: middleware sees the message as the edit leaves it,
+// not only what the edit is about.
+func (s *Server) foresee(ctx context.Context, c *call) error {
+	cmd := &c.cmd
+	if !ValidRoomID(cmd.Room) || cmd.Room == controlRoom {
+		return nil // refused in its turn
+	}
+	// It is a read of the store, before any limit of the host's.
+	if wait, err := s.looks.Allow(ctx, "edit/"+cmd.User.ID, editsPerUser); err == nil && wait > 0 {
+		return &Error{Code: CodeRateLimited, Message: "too many edits", RetryAfter: wait}
+	}
+	r := s.acquire(cmd.Room)
+	defer r.release()
+	before, err := r.find(ctx, cmd.ID)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil || before.Deleted() {
+		return err
+	}
+	c.before = before
+	c.gave = gave{cmd.Mentions != nil, cmd.Attachments != nil, cmd.Meta != nil}
+	was := cloneMessage(*before)
+	cmd.ReplyTo, cmd.Thread = was.ReplyTo, was.Thread
+	if !c.gave.mentions {
+		cmd.Mentions = was.Mentions
+	}
+	if !c.gave.attachments {
+		cmd.Attachments = was.Attachments
+	}
+	if !c.gave.meta {
+		cmd.Meta = was.Meta
+	}
+	return nil
+}
+
+// editsPerUser bounds how often foresee asks the store.
+var editsPerUser = Rate{PerSecond: 20, Burst: 200}
+
+// gave tells which parts an edit itself is about.
+type gave struct{ mentions, attachments, meta bool }
+
+// edited is what an edit changes, after middleware has seen it: what is as it
+// was is left to what others may do to it meanwhile.
+func (c *call) edited() Message {
+	cmd, was := &c.cmd, c.before
+	m := Message{ID: cmd.ID, Content: cmd.Content, Mentions: cmd.Mentions, Attachments: cmd.Attachments, Meta: cmd.Meta}
+	if was == nil {
+		return m
+	}
+	switch {
+	case !c.gave.mentions && slices.Equal(m.Mentions, was.Mentions):
+		m.Mentions = nil
+	case m.Mentions == nil:
+		m.Mentions = []string{}
+	}
+	switch {
+	case !c.gave.attachments && slices.EqualFunc(m.Attachments, was.Attachments, sameAttachment):
+		m.Attachments = nil
+	case m.Attachments == nil:
+		m.Attachments = []Attachment{}
+	}
+	switch {
+	case !c.gave.meta && bytes.Equal(m.Meta, was.Meta):
+		m.Meta = nil
+	case m.Meta == nil:
+		m.Meta = []byte{}
+	}
+	return m
+}
+
 // change edits or deletes a message.
 func (s *Server) change(ctx context.Context, c *call) error {
 	cmd := &c.cmd
-	edit := cmd.Type == CmdEdit
-	if edit {
-		if err := s.opt.Limits.check(cmd.Content, len(cmd.Attachments), cmd.Meta); err != nil {
-			return err
-		}
-	}
 	r, info, err := s.open(ctx, c, ActionWrite)
 	if err != nil {
 		return err
 	}
 	defer r.release()
-	page, err := r.history(ctx, Query{ID: cmd.ID, Limit: 1})
-	if err != nil {
-		return err
+	before := c.before
+	if before == nil || before.ID != cmd.ID {
+		if before, err = r.find(ctx, cmd.ID); err != nil {
+			return err
+		}
 	}
-	if len(page.Messages) == 0 || edit && page.Messages[0].Deleted() {
-		return (&Error{Code: CodeNotFound, Message: "no such message"}).WithField("id")
+	if cmd.Type == CmdEdit && before.Deleted() {
+		return errNoMessage
 	}
-	if author := page.Messages[0].User; author != cmd.User.ID || author == "" {
+	if author := before.User; author != cmd.User.ID || author == "" {
 		if err := s.may(ctx, cmd.User, ActionModerate, info); err != nil {
 			return (&Error{Code: CodeForbidden, Message: "not your message"}).WithField("id").WithCause(err)
 		}
 	}
-	ch := Change{Kind: ChangeDelete, Hard: cmd.Hard, Message: Message{ID: cmd.ID}}
-	if edit {
-		ch = Change{Kind: ChangeEdit, Message: Message{
-			ID: cmd.ID, Content: cmd.Content, Mentions: cmd.Mentions, Attachments: cmd.Attachments, Meta: cmd.Meta,
-		}}
+	var res Result
+	if cmd.Type == CmdEdit {
+		m := cloneMessage(c.edited())
+		res, err = r.edit(ctx, &m, before, cmd.TraceID, c.entered())
+	} else {
+		author := s.profiles.one(ctx, before.User)
+		ch := Change{Kind: ChangeDelete, Hard: cmd.Hard, Message: Message{ID: cmd.ID}}
+		res, err = r.commit(ctx, &commit{change: ch, author: author, trace: cmd.TraceID}, c.entered())
 	}
-	author := s.profiles.one(ctx, page.Messages[0].User)
-	res, err := r.commit(ctx, &commit{change: ch, author: author, trace: cmd.TraceID}, c.entered())
 	if err != nil {
 		return err
 	}
-	cmd.Result = &res.Message
+	cmd.Result = s.outcome(res)
 	return nil
 }
 
@@ -235,10 +333,14 @@ func (s *Server) showOnline(ctx context.Context, c *call) error {
 	if err := r.attend(ctx); err != nil {
 		return err
 	}
+	after, ok := readCursor(c.cursor)
+	if !ok {
+		return errCursor
+	}
 	o := wire.Online{Type: string(c.cmd.Type), Room: r.id}
-	o.Online, o.Users, o.More = r.online(nil, c.cursor, min(limit, s.opt.Limits.Presence))
+	o.Online, o.Users, o.More = r.online(nil, after, min(limit, s.opt.Limits.Presence), s.opt.Limits.PageBytes)
 	if n := len(o.Users); o.More && n > 0 {
-		o.Cursor = o.Users[n-1].ID
+		o.Cursor = makeCursor(o.Users[n-1].ID)
 	}
 	c.online = o
 	return nil

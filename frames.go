@@ -25,38 +25,10 @@ func wireMessage(m *Message, author wire.User) wire.Message {
 	return w
 }
 
-// frameSize is about the size of a message's frame without its author's name
-// and avatar: what is bounded tightly is guessed, what is not is measured.
-func frameSize(m *Message) int {
-	n := 256 + quoted(m.Content) + len(m.User) + len(m.Nonce) + len(m.ReplyTo) + len(m.Thread) + len(m.Meta)
-	for _, id := range m.Mentions {
-		n += quoted(id)
-	}
-	for i := range m.Attachments {
-		a := &m.Attachments[i]
-		n += 128 + quoted(a.URL) + quoted(a.Name) + quoted(a.Type) + len(a.Meta)
-	}
-	return n
-}
-
-// quoted is how many bytes s takes as a JSON string, with a comma, at most.
-func quoted(s string) int {
-	n := len(s) + len(`"",`)
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ':
-			n += len(`\u0000`) - 1
-		case c == '"', c == '\\':
-			n++
-		}
-	}
-	return n
-}
-
 func (r *liveRoom) messageFrame(typ string, m *Message, author wire.User) []byte {
 	w := wireMessage(m, author)
 	w.Room = r.id
-	return wire.Seal(wire.AppendMessage(wire.NewFrame(frameSize(m)), typ, &w))
+	return wire.Seal(wire.AppendMessage(wire.NewFrame(messageSize(m)), typ, &w))
 }
 
 func (r *liveRoom) roomFrame(ctx context.Context, info *RoomInfo) []byte {
@@ -116,43 +88,6 @@ func (r *liveRoom) stepFrames(ctx context.Context, entries []Entry) []hub.Frame 
 	return frames
 }
 
-// wireMessages turns a page's messages into wire form, the newest max bytes of
-// them: those in front give way. It reports whether any did.
-func (r *liveRoom) wireMessages(ctx context.Context, list []Message, newest bool) (out []wire.Message, cut bool) {
-	size, n := 0, len(list)
-	at := func(i int) *Message {
-		if newest {
-			return &list[n-1-i]
-		}
-		return &list[i]
-	}
-	ids := make([]string, n)
-	for i := range list {
-		ids[i] = list[i].User
-	}
-	who := r.srv.profiles.many(ctx, ids)
-	keep := 0
-	for ; keep < n; keep++ {
-		m := at(keep)
-		author := who(m.User)
-		if size += frameSize(m) + quoted(author.Name) + quoted(author.Avatar); keep > 0 && size > r.srv.opt.Limits.PageBytes {
-			break
-		}
-	}
-	cut = keep < n
-	if newest {
-		list = list[n-keep:]
-	} else {
-		list = list[:keep]
-	}
-	out = make([]wire.Message, len(list))
-	for i := range list {
-		out[i] = wireMessage(&list[i], who(list[i].User))
-		out[i].Room = r.id
-	}
-	return out, cut
-}
-
 // Fill serves cursors that have fallen out of the ring; see hub.Log.
 func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page, error) {
 	if !stale {
@@ -183,7 +118,7 @@ func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page,
 	if err != nil {
 		return hub.Page{}, err
 	}
-	msgs, cut := r.wireMessages(ctx, page.Messages, true)
+	msgs, cut, _ := r.wireMessages(ctx, page.Messages, toNewest, r.srv.opt.Limits.PageBytes)
 	frame := wire.Seal(wire.AppendReset(wire.NewFrame(4<<10), &wire.Reset{
 		Room: r.id, Epoch: page.Head.Epoch, Head: page.Head.Rev, Messages: msgs, More: page.More || cut,
 	}))

@@ -124,7 +124,7 @@ func (c *call) take() {
 	cmd.Type, cmd.Ref, cmd.Room = CommandType(w.Type), w.Ref, w.Room
 	cmd.ID, cmd.Content, cmd.Nonce, cmd.ReplyTo, cmd.Thread = w.ID, w.Content, w.Nonce, w.ReplyTo, w.Thread
 	cmd.Mentions, cmd.Meta, cmd.Hard, cmd.Active = w.Mentions, w.Meta, w.Hard, w.Active
-	if len(w.Attachments) > 0 {
+	if w.Attachments != nil { // none may be as good as said
 		cmd.Attachments = make([]Attachment, len(w.Attachments))
 		for i, a := range w.Attachments {
 			cmd.Attachments[i] = Attachment(a)
@@ -166,7 +166,7 @@ func (s *session) answer(c *call, err error) {
 		e := asError(err)
 		s.send(func(b []byte) []byte {
 			return wire.AppendError(b, &wire.Error{
-				Ref: ref, Room: cmd.Room, Code: string(e.Code), Message: e.Message, Field: e.Field,
+				Ref: ref, Room: cmd.Room, Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid),
 				RetryAfterMS: int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond),
 			})
 		})
@@ -211,8 +211,14 @@ func (c *call) historyPage(s *Server) *wire.History {
 	r := s.acquire(c.cmd.Room)
 	defer r.release()
 	// What does not fit gives way on the far side of what was asked for.
-	forward := c.query.After > 0 || c.query.Around > 0
-	msgs, cut := r.wireMessages(s.ctx, c.page.Messages, !forward)
+	keep := int64(toNewest)
+	switch {
+	case c.query.Around > 0:
+		keep = c.query.Around
+	case c.query.After > 0:
+		keep = toOldest
+	}
+	msgs, cut, _ := r.wireMessages(s.ctx, c.page.Messages, keep, s.opt.Limits.PageBytes)
 	return &wire.History{
 		Ref: c.wire.Ref, Room: c.cmd.Room, Messages: msgs, More: c.page.More || cut,
 		Epoch: c.page.Head.Epoch, Head: c.page.Head.Rev,

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -23,12 +24,13 @@ type rarities struct {
 }
 
 func newIdentity(u *User) *identity {
-	who := &identity{text: u.ID + u.Name, packed: uint64(len(u.ID))} // at most 128, see wire.ValidUserID
+	name, avatar := label(u.Name), public(u).Avatar
+	who := &identity{text: u.ID + name, packed: uint64(len(u.ID))} // at most 128, see wire.ValidUserID
 	if !u.Expires.IsZero() {
 		who.packed |= uint64(max(u.Expires.UnixMilli(), 1)) << 8
 	}
-	if u.Avatar != "" || len(u.Roles) > 0 || u.Meta != nil {
-		who.rare = &rarities{u.Avatar, u.Roles, u.Meta}
+	if avatar != "" || len(u.Roles) > 0 || u.Meta != nil {
+		who.rare = &rarities{avatar, slices.Clone(u.Roles), u.Meta}
 	}
 	return who
 }
@@ -39,14 +41,14 @@ func (who *identity) name() string { return who.text[who.packed&0xff:] }
 // expires is in Unix milliseconds; 0 means never.
 func (who *identity) expires() int64 { return int64(who.packed >> 8) }
 
-// user is the whole of it, for the host.
+// user is the whole of it, for the host, which may do with it what it likes.
 func (who *identity) user() User {
 	u := User{ID: who.id(), Name: who.name()}
 	if who.expires() != 0 {
 		u.Expires = time.UnixMilli(who.expires())
 	}
 	if who.rare != nil {
-		u.Avatar, u.Roles, u.Meta = who.rare.avatar, who.rare.roles, who.rare.meta
+		u.Avatar, u.Roles, u.Meta = who.rare.avatar, slices.Clone(who.rare.roles), who.rare.meta
 	}
 	return u
 }

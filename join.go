@@ -8,6 +8,10 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
+// joinedUsers is the part of a joined frame that who is there may take at
+// least: one in so many.
+const joinedUsers = 8
+
 // crowds are lists of who is online, for as long as it takes to encode them.
 var crowds = sync.Pool{New: func() any { return new([]wire.User) }}
 
@@ -53,7 +57,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	}
 	joined.Ref, joined.Room = c.wire.Ref, r.id
 	users := crowds.Get().(*[]wire.User)
-	joined.Online, *users, _ = r.online(*users, "", s.opt.Limits.Presence)
+	joined.Online, *users, _ = r.online(*users, "", s.opt.Limits.Presence, c.spare+s.opt.Limits.PageBytes/joinedUsers)
 	joined.Users = *users
 	sess.send(func(b []byte) []byte { return wire.AppendJoined(b, joined) })
 	clear(*users)
@@ -138,12 +142,15 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 			joined.Epoch, joined.Head = page.Head.Epoch, page.Head.Rev
 		}
 	}
-	var cut bool
-	joined.Messages, cut = r.wireMessages(ctx, page.Messages, true)
-	joined.More = page.More || cut
 	state := s.wireRoom(page.Room, s.profiles.many(ctx, page.Room.Peers))
 	state.ID = r.id
 	joined.State = &state
+	var cut bool
+	var size int
+	left := s.opt.Limits.PageBytes - roomSize(&state) - s.opt.Limits.PageBytes/joinedUsers
+	joined.Messages, cut, size = r.wireMessages(ctx, page.Messages, toNewest, left)
+	joined.More = page.More || cut
+	c.spare = max(left-size, 0)
 	return joined, after, nil
 }
 
@@ -172,6 +179,9 @@ func (s *Server) createByJoining(ctx context.Context, c *call, r *liveRoom) erro
 		return errNoRoom // ours; a direct room is joined by its peer
 	}
 	if err := s.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
+		return err
+	}
+	if err := s.mayMake(ctx, c); err != nil {
 		return err
 	}
 	_, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: c.cmd.TraceID}, nil)

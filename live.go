@@ -3,7 +3,6 @@ package chat
 import (
 	"context"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -174,13 +173,6 @@ func (r *liveRoom) learn(at Position, info *RoomInfo) {
 	if info != nil {
 		r.info = info // a store that keeps it in memory has it there anyway
 	}
-}
-
-// cloneInfo returns a copy that shares nothing with what others may change.
-func cloneInfo(info *RoomInfo) *RoomInfo {
-	c := *info
-	c.Peers, c.Meta = slices.Clone(c.Peers), slices.Clone(c.Meta)
-	return &c
 }
 
 // forget drops what is known of a room that does not exist any more.

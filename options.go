@@ -90,6 +90,7 @@ type Limits struct {
 	MessageBytes  int           // bytes of one client frame over all fragments; 64 KiB
 	Meta          int           // bytes of a meta object; 4 KiB, which is also the most
 	Rooms         int           // rooms joined by one session; 200
+	NewRooms      int           // rooms that one user makes in an hour, on each server; 300
 	Sessions      int           // sessions of one user at a time; 100
 	History       int           // messages in a page that does not say; 50
 	MaxHistory    int           // messages in a page at most; 200
@@ -204,6 +205,7 @@ func (l *Limits) settle(bad func(field, format string, args ...any)) {
 	setInt("MessageBytes", &l.MessageBytes, 64<<10)
 	setInt("Meta", &l.Meta, 4<<10)
 	setInt("Rooms", &l.Rooms, 200)
+	setInt("NewRooms", &l.NewRooms, 300)
 	setInt("Sessions", &l.Sessions, 100)
 	setInt("History", &l.History, 50)
 	setInt("MaxHistory", &l.MaxHistory, 200)

@@ -238,8 +238,10 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 	if len(p.here) > r.srv.opt.Limits.Presence {
 		names = presenceNames
 	}
-	f := wire.Presence{Room: r.id, Online: len(p.here), Join: news.names(true, names)}
-	f.Leave = news.names(false, names-len(f.Join))
+	f := wire.Presence{Room: r.id, Online: len(p.here)}
+	var left int
+	f.Join, left = fitting(news.names(true, names), r.srv.opt.Limits.PageBytes)
+	f.Leave, _ = fitting(news.names(false, names-len(f.Join)), left)
 	return wire.Seal(wire.AppendPresence(wire.NewFrame(128), &f))
 }
 
@@ -263,9 +265,22 @@ func (r *liveRoom) signal(frame []byte) {
 	}
 }
 
+// fitting returns the first of the users, the very first and as many as bytes
+// allow, and how many of these are left.
+func fitting(users []wire.User, bytes int) (list []wire.User, left int) {
+	for i := range users {
+		n := userSize(&users[i])
+		if i > 0 && n > bytes {
+			return users[:i], bytes
+		}
+		bytes -= n
+	}
+	return users, bytes
+}
+
 // online returns how many users are here and, appended to users, the first of
-// them by id, after the given one.
-func (r *liveRoom) online(users []wire.User, after string, limit int) (count int, list []wire.User, more bool) {
+// them by id, after the given one: at most limit, and so many bytes.
+func (r *liveRoom) online(users []wire.User, after string, limit, bytes int) (count int, list []wire.User, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i, ok := r.here.find(after)
@@ -273,8 +288,12 @@ func (r *liveRoom) online(users []wire.User, after string, limit int) (count int
 		i++
 	}
 	rest := r.here.here[i:]
-	for _, p := range rest[:min(limit, len(rest))] {
-		users = append(users, p.who.public())
+	for i := range rest {
+		u := rest[i].who.public()
+		if i >= limit || i > 0 && bytes < userSize(&u) {
+			return len(r.here.here), users, true
+		}
+		users, bytes = append(users, u), bytes-userSize(&u)
 	}
-	return len(r.here.here), users, len(rest) > limit
+	return len(r.here.here), users, false
 }

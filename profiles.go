@@ -21,11 +21,18 @@ type profiles struct {
 
 	mu    sync.Mutex
 	cache map[string]cached
-	met   map[string]*identity // those who are connected to other servers, by id
+	met   map[string]met // those who have been connected to other servers, by id
 }
 
 type cached struct {
 	user  wire.User
+	until time.Time
+}
+
+// met is who somebody was on another server, and until when that is taken for
+// certain: the host knows better in the end.
+type met struct {
+	who   *identity
 	until time.Time
 }
 
@@ -46,8 +53,6 @@ const (
 	slowFor    = 10 * time.Second
 )
 
-func public(u *User) wire.User { return wire.User{ID: u.ID, Name: u.Name, Avatar: u.Avatar} }
-
 // known returns the public description of a user as far as it can be had
 // without asking the host.
 func (p *profiles) known(id string) wire.User {
@@ -61,13 +66,16 @@ func (p *profiles) known(id string) wire.User {
 func (p *profiles) meet(u *User) *identity {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	who := p.met[u.ID]
+	until := time.Now().Add(profileTTL)
+	who := p.met[u.ID].who
 	if who != nil && who.public() == public(u) {
+		p.met[who.id()] = met{who, until}
 		return who
 	}
 	if p.met == nil {
-		p.met = make(map[string]*identity)
+		p.met = make(map[string]met)
 	}
+	delete(p.cache, u.ID) // it is older
 	if who == nil && len(p.met) >= maxMet {
 		for id := range p.met { // any: rooms that have it keep it
 			delete(p.met, id)
@@ -76,7 +84,7 @@ func (p *profiles) meet(u *User) *identity {
 	}
 	who = newIdentity(&User{ID: u.ID, Name: u.Name, Avatar: strings.Clone(u.Avatar)})
 	delete(p.met, who.id()) // the old key with the old record
-	p.met[who.id()] = who
+	p.met[who.id()] = met{who, until}
 	return who
 }
 
@@ -133,8 +141,8 @@ func (p *profiles) recall(id string, now time.Time) (u wire.User, sure bool) {
 	defer p.mu.Unlock()
 	if c, ok := p.cache[id]; ok && (c.user.Name != "" || c.user.Avatar != "") {
 		return c.user, now.Before(c.until)
-	} else if m := p.met[id]; m != nil && (m.name() != "" || m.rare != nil) {
-		return m.public(), true
+	} else if m := p.met[id]; m.who != nil && (m.who.name() != "" || m.who.rare != nil) {
+		return m.who.public(), p.lookup == nil || now.Before(m.until)
 	} else if ok {
 		return c.user, now.Before(c.until)
 	}

@@ -27,11 +27,11 @@ func (c *cluster) Signal(room string, data []byte) {
 	}
 	defer r.release()
 	var sig clusterSignal
-	if err := json.Unmarshal(data, &sig); err != nil || sig.Node == c.node || sig.User.ID == "" {
+	if err := json.Unmarshal(data, &sig); err != nil || sig.Node == c.node || !wire.ValidUserID(sig.User.ID) {
 		return // our own, or of a server that knows more than we do
 	}
 	if sig.Type == string(CmdTyping) {
-		r.typed(sig.User, sig.Active)
+		r.typed(shown(sig.User), sig.Active)
 	}
 }
 

@@ -166,7 +166,7 @@ func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
 	r := s.acquire(w.ID)
 	defer r.release()
 	_ = r.attend(ctx) // where that fails, it is who is here
-	w.Online, _, _ = r.online(nil, "", 0)
+	w.Online, _, _ = r.online(nil, "", 0, 0)
 	return wire.AppendRoomObject(nil, &w)
 }
 

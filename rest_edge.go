@@ -60,7 +60,7 @@ func writeStatus(w http.ResponseWriter, status int, e *Error) {
 	setRetryAfter(w.Header(), e)
 	w.WriteHeader(status)
 	_, _ = w.Write(wire.AppendErrorObject(nil, &wire.Error{
-		Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.RetryAfter.Milliseconds(),
+		Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid), RetryAfterMS: e.RetryAfter.Milliseconds(),
 	}))
 }
 

@@ -2,13 +2,10 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gabblehq/chat/internal/wire"
 )
@@ -65,15 +62,24 @@ func (r *liveRoom) create(ctx context.Context, info RoomInfo, peers []string, tr
 	case info.Kind != RoomPublic:
 		return RoomInfo{}, (&Error{Code: CodeInvalid, Message: "a room that is made by its id is public"}).WithField("kind")
 	}
-	err := checkTexts("title", info.Title, "topic", info.Topic, "avatar", info.Avatar, "created_by", info.CreatedBy)
+	for _, id := range peers {
+		if !wire.ValidUserID(id) {
+			return RoomInfo{}, &Error{Code: CodeInvalid, Message: "not a user id", Field: "user"}
+		}
+	}
+	if info.CreatedBy != "" && !wire.ValidUserID(info.CreatedBy) {
+		return RoomInfo{}, &Error{Code: CodeInvalid, Message: "not a user id", Field: "created_by"}
+	}
+	err := checkRoomTexts(info.Title, info.Topic, info.Avatar)
 	if err != nil {
 		return RoomInfo{}, err
 	}
-	if info.Meta, err = compactMeta(info.Meta, r.srv.opt.Limits.Meta); err != nil {
+	if info.Meta, err = compactMeta(info.Meta, "meta", r.srv.opt.Limits.Meta); err != nil {
 		return RoomInfo{}, err
 	}
+	info.Peers = slices.Clone(peers)
 	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: trace}, nil)
-	return res.Room, err
+	return *cloneInfo(&res.Room), err
 }
 
 // Info returns the room's settings.
@@ -97,15 +103,16 @@ func (r *Room) Update(ctx context.Context, u RoomUpdate) (RoomInfo, error) {
 }
 
 func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (RoomInfo, error) {
-	err := checkTexts("title", deref(u.Title), "topic", deref(u.Topic), "avatar", deref(u.Avatar))
+	err := checkRoomTexts(deref(u.Title), deref(u.Topic), deref(u.Avatar))
 	if err != nil {
 		return RoomInfo{}, err
 	}
-	if u.Meta, err = compactMeta(u.Meta, r.srv.opt.Limits.Meta); err != nil {
+	if u.Meta, err = compactMeta(u.Meta, "meta", r.srv.opt.Limits.Meta); err != nil {
 		return RoomInfo{}, err
 	}
+	u.Title, u.Topic, u.Avatar = cloneText(u.Title), cloneText(u.Topic), cloneText(u.Avatar)
 	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeUpdateRoom, Update: u}, trace: trace}, nil)
-	return res.Room, err
+	return *cloneInfo(&res.Room), err
 }
 
 // Remove deletes the room with everything in it. Whoever is in it is told, and
@@ -179,9 +186,8 @@ func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
 	if !wire.ValidUserID(m.User) && (m.User != "" || m.Kind != KindSystem) {
 		return Message{}, (&Error{Code: CodeInvalid, Message: "a message needs the id of its user"}).WithField("user")
 	}
-	w := wire.NewCommand(wire.TypeMessage)
-	w.Room, w.Content, w.HasContent, w.Nonce, w.ReplyTo, w.Thread, w.Mentions = r.id, m.Content, m.Content != "", m.Nonce, m.ReplyTo, m.Thread, m.Mentions
-	if err := live.checkMessage(&w, &m); err != nil {
+	m = cloneMessage(m) // ctx ends the waiting, and then the slices are the host's again
+	if err := r.srv.opt.Limits.checkWhole(&m); err != nil {
 		return Message{}, err
 	}
 	res, err := live.commit(ctx, &commit{
@@ -191,63 +197,67 @@ func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
 		}},
 		author: r.srv.profiles.one(ctx, m.User),
 	}, nil)
-	return res.Message, err
-}
-
-// checkMessage holds what the host sends to the rules for what clients send.
-func (r *liveRoom) checkMessage(w *wire.Command, m *Message) (err error) {
-	texts := []string{"content", m.Content, "user", m.User}
-	for i, id := range m.Mentions {
-		texts = append(texts, fmt.Sprintf("mentions[%d]", i), id)
-	}
-	for i, a := range m.Attachments {
-		texts = append(texts, fmt.Sprintf("attachments[%d].url", i), a.URL, fmt.Sprintf("attachments[%d].name", i), a.Name)
-	}
-	if err := checkTexts(texts...); err != nil {
-		return err
-	}
-	if m.Meta, err = compactMeta(m.Meta, r.srv.opt.Limits.Meta); err != nil {
-		return err
-	}
-	w.Meta = m.Meta
-	for _, a := range m.Attachments {
-		w.Attachments = append(w.Attachments, wire.Attachment(a))
-	}
-	// An edit by the host may bring all that a message has.
-	for _, typ := range [...]string{w.Type, wire.TypeMessage} {
-		w.Type = typ
-		if err := w.Check(); err != nil {
-			if e, ok := errors.AsType[*wire.Error](err); ok {
-				return &Error{Code: Code(e.Code), Message: e.Message, Field: e.Field}
-			}
-			return err
-		}
-	}
-	return r.srv.opt.Limits.check(m.Content, len(m.Attachments), m.Meta)
+	return cloneMessage(res.Message), err
 }
 
 // Edit replaces the content of the message with m.ID, and of Mentions,
-// Attachments and Meta those that are not nil.
+// Attachments and Meta those that are not nil; what is empty but not nil is
+// taken away. The message must keep the limits as the edit leaves it: its
+// content may be empty as long as something is attached.
 func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
 	live, done, err := r.use()
 	if err != nil {
 		return Message{}, err
 	}
 	defer done()
-	w := wire.NewCommand(wire.TypeEdit)
-	w.Room, w.ID, w.Content, w.HasContent, w.Mentions = r.id, m.ID, m.Content, true, m.Mentions
-	if err := live.checkMessage(&w, &m); err != nil {
-		return Message{}, err
-	}
-	author, err := live.author(ctx, m.ID)
+	before, err := live.find(ctx, m.ID)
 	if err != nil {
 		return Message{}, err
 	}
-	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeEdit, Message: Message{
-		ID: m.ID, Content: m.Content, Mentions: m.Mentions, Attachments: m.Attachments, Meta: m.Meta,
-	}}}, nil)
-	return res.Message, err
+	m = cloneMessage(m)
+	res, err := live.edit(ctx, &m, before, "", nil)
+	return cloneMessage(res.Message), err
 }
+
+// edit changes a message to what of to is not nil.
+func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string, entered func()) (Result, error) {
+	if before.Deleted() {
+		return Result{}, errNoMessage
+	}
+	m := Message{ID: before.ID, Content: to.Content, Mentions: to.Mentions, Attachments: to.Attachments, Meta: to.Meta}
+	after, _ := (&Change{Message: m}).Edit(*before)
+	after.Nonce, after.ReplyTo, after.Thread = "", "", "" // not what is edited
+	if err := r.srv.opt.Limits.checkWhole(&after); err != nil {
+		return Result{}, err
+	}
+	// As they have been checked.
+	if m.Attachments != nil || strings.TrimSpace(m.Content) == "" {
+		// What makes up for the content must not be taken away beside it.
+		m.Attachments = after.Attachments
+	}
+	if m.Meta != nil {
+		m.Meta = after.Meta
+	}
+	return r.commit(ctx, &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.profiles.one(ctx, before.User), trace: trace}, entered)
+}
+
+// find returns a message that is there.
+func (r *liveRoom) find(ctx context.Context, id string) (*Message, error) {
+	if !validMessageID(id) {
+		return nil, errNoMessage
+	}
+	page, err := r.history(ctx, Query{ID: id, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(page.Messages) == 0 {
+		return nil, errNoMessage
+	}
+	m := cloneMessage(page.Messages[0])
+	return &m, nil
+}
+
+var errNoMessage = &Error{Code: CodeNotFound, Message: "no such message", Field: "id"}
 
 // Delete empties the message; with hard, of its author too. It keeps its place
 // in the room.
@@ -257,36 +267,28 @@ func (r *Room) Delete(ctx context.Context, id string, hard bool) (Message, error
 		return Message{}, err
 	}
 	defer done()
-	author, err := live.author(ctx, id)
+	m, err := live.find(ctx, id)
 	if err != nil {
 		return Message{}, err
 	}
+	author := r.srv.profiles.one(ctx, m.User)
 	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}}, nil)
-	return res.Message, err
-}
-
-// author returns the author of a message as others see them.
-func (r *liveRoom) author(ctx context.Context, id string) (wire.User, error) {
-	page, err := r.history(ctx, Query{ID: id, Limit: 1})
-	if err != nil {
-		return wire.User{}, err
-	}
-	if len(page.Messages) == 0 {
-		return wire.User{}, (&Error{Code: CodeNotFound, Message: "no such message"}).WithField("id")
-	}
-	return r.srv.profiles.one(ctx, page.Messages[0].User), nil
+	return cloneMessage(res.Message), err
 }
 
 // Message returns the message with the id.
 func (r *Room) Message(ctx context.Context, id string) (Message, error) {
-	page, err := r.History(ctx, Query{ID: id, Limit: 1})
+	live, done, err := r.use()
 	if err != nil {
 		return Message{}, err
 	}
-	if len(page.Messages) == 0 {
-		return Message{}, &Error{Code: CodeNotFound, Message: "no such message", Field: "id"}
+	defer done()
+	m, err := live.find(ctx, id)
+	if err != nil {
+		return Message{}, err
 	}
-	return page.Messages[0], nil
+	m.Room = r.id
+	return *m, nil
 }
 
 // History returns messages as q asks, sorted by Seq.
@@ -297,19 +299,19 @@ func (r *Room) History(ctx context.Context, q Query) (Page, error) {
 	}
 	defer done()
 	page, err := live.history(ctx, q)
-	for i := range page.Messages {
-		page.Messages[i].Room = r.id
-	}
-	return page, err
+	return live.own(page), err
 }
 
 // Typing shows the user as typing in the room, or not any more. It ends by
 // itself after Limits.TypingExpiry, and with the user's next message.
 func (r *Room) Typing(user User, active bool) {
+	if !wire.ValidUserID(user.ID) {
+		return
+	}
 	if live := r.srv.peek(r.id); live != nil {
 		live.shows(public(&user), active)
 		live.release()
-	} else if c := r.srv.cluster; c != nil && ValidRoomID(r.id) && wire.ValidUserID(user.ID) {
+	} else if c := r.srv.cluster; c != nil && ValidRoomID(r.id) {
 		c.relay(r.id, public(&user), active)
 	}
 }
@@ -350,35 +352,3 @@ func (r *Room) Changes(ctx context.Context, from Position) iter.Seq2[Entry, erro
 func reserved(id string) bool { return id[0] == '~' }
 
 var errReserved = &Error{Code: CodeInvalid, Message: "ids that start with ~ are reserved", Field: "room"}
-
-// checkTexts holds texts, each after the name of its field, to what can cross
-// the wire and lie in every store. What clients send has been held to it by
-// the decoder.
-func checkTexts(texts ...string) error {
-	for i := 0; i < len(texts); i += 2 {
-		switch text := texts[i+1]; {
-		case strings.IndexByte(text, 0) >= 0:
-			return &Error{Code: CodeInvalid, Message: "holds U+0000", Field: texts[i]}
-		case !utf8.ValidString(text):
-			return &Error{Code: CodeInvalid, Message: "is not UTF-8", Field: texts[i]}
-		}
-	}
-	return nil
-}
-
-func compactMeta(raw json.RawMessage, limit int) (json.RawMessage, error) {
-	if len(raw) == 0 {
-		return nil, nil
-	}
-	m, err := wire.CompactMeta(raw)
-	if err != nil {
-		if e, ok := errors.AsType[*wire.Error](err); ok {
-			return nil, &Error{Code: Code(e.Code), Message: e.Message, Field: "meta"}
-		}
-		return nil, (&Error{Code: CodeInvalid, Message: "not a JSON object"}).WithField("meta").WithCause(err)
-	}
-	if len(m) > limit {
-		return nil, (&Error{Code: CodeTooLarge, Message: "meta is too large"}).WithField("meta")
-	}
-	return m, nil
-}

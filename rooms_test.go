@@ -147,7 +147,7 @@ func TestRoomListShowsOnlyWhatMayBeRead(t *testing.T) {
 		}
 		own, err := srv.Direct("bob", "alice").Create(t.Context(), chat.RoomInfo{})
 		require.NoError(t, err)
-		all = append(all, own.ID)
+		all = append([]string{own.ID}, all...)
 
 		type page struct {
 			Rooms []struct {

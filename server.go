@@ -24,6 +24,7 @@ import (
 // Shutdown or Close. All methods are safe for concurrent use.
 type Server struct {
 	opt    *Options
+	judged bool // by an Authorize of the host's
 	log    *slog.Logger
 	handle Handler
 	mux    *http.ServeMux
@@ -66,7 +67,7 @@ func New(o *Options) (*Server, error) {
 		return nil, err
 	}
 	l := &opt.Limits
-	s := &Server{opt: opt, log: opt.Logger, timers: newTimers(), looks: NewLimiter(), start: time.Now(), closed: make(chan struct{})}
+	s := &Server{opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(), looks: NewLimiter(), start: time.Now(), closed: make(chan struct{})}
 	to := transport.Options{
 		Engine: opt.Engine, MaxMessage: int64(l.MessageBytes),
 		PingInterval: l.Ping, DeadAfter: l.Dead, StallAfter: l.Stall,

@@ -13,7 +13,7 @@ import (
 // github.com/go-playground/validator. An empty rule allows everything. The
 // limits of Options.Limits hold beside them.
 type Rules struct {
-	// Content is for the text of messages and edits: "max=500,excludesall=<>".
+	// Content is for the text: "max=500,excludesall=<>".
 	// Text counts in characters.
 	Content string
 
@@ -42,8 +42,8 @@ type Rules struct {
 }
 
 // Validate answers messages and edits that break the rules with invalid, the
-// field and the rule, before they get anywhere. An edit changes nothing but the
-// content, so only that is checked of it.
+// field and the rule, before they get anywhere. Of an edit the rules are held
+// against the message as the edit leaves it.
 //
 // It panics if a rule makes no sense, which is a mistake of the program. The
 // rules are compiled once, into one validator that all commands share.
@@ -54,15 +54,11 @@ func Validate(rules Rules) chat.Middleware {
 	}
 	return func(next chat.Handler) chat.Handler {
 		return func(ctx context.Context, cmd *chat.Command) error {
-			var err error
 			switch cmd.Type {
-			case chat.CmdMessage:
-				err = c.message(ctx, cmd)
-			case chat.CmdEdit:
-				err = c.check(ctx, "content", cmd.Content, c.Content)
-			}
-			if err != nil {
-				return err
+			case chat.CmdMessage, chat.CmdEdit:
+				if err := c.message(ctx, cmd); err != nil {
+					return err
+				}
 			}
 			return next(ctx, cmd)
 		}
