@@ -228,9 +228,13 @@ func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
 
 func (a *attendance) readBatch(ctx context.Context, rooms []*liveRoom) error {
 	keys := make([]string, 0, len(rooms))
-	for _, r := range rooms {
+	numbers := make([]uint32, len(rooms))
+	for i, r := range rooms {
 		r.mu.Lock()
-		r.far().reading++ // what is heard from here on is newer than what is read, or as new
+		o := r.far()
+		o.reading++ // what is heard from here on is newer than what is read, or as new
+		o.asked++
+		numbers[i] = o.asked
 		r.mu.Unlock()
 		keys = append(keys, r.key())
 	}
@@ -243,16 +247,17 @@ func (a *attendance) readBatch(ctx context.Context, rooms []*liveRoom) error {
 	for i := range list {
 		byRoom[list[i].Room] = append(byRoom[list[i].Room], list[i])
 	}
-	for _, r := range rooms {
+	for i, r := range rooms {
 		r.mu.Lock()
-		r.others.reading--
+		o := r.others
+		o.reading--
 		var frame []byte
-		if err == nil {
+		if err == nil && numbers[i] > o.read {
 			frame = r.replaceAway(byRoom[r.key()])
-			r.others.known = true
+			o.read = numbers[i]
 		}
-		if r.others.reading == 0 {
-			r.others.heard = nil
+		if o.reading == 0 {
+			o.heard = nil
 		}
 		r.mu.Unlock()
 		r.signal(frame)

@@ -46,7 +46,7 @@ func (r *liveRoom) attend(ctx context.Context) error {
 		return nil
 	}
 	r.mu.Lock()
-	known := r.far().known || r.others.reading > 0
+	known := r.far().known() || r.others.reading > 0
 	r.mu.Unlock()
 	if known {
 		return nil
@@ -62,7 +62,7 @@ func (r *liveRoom) sure() {
 		return
 	}
 	r.mu.Lock()
-	known := r.far().known || r.others.reading > 0
+	known := r.far().known() || r.others.reading > 0
 	r.mu.Unlock()
 	if key := r.key(); !known {
 		c.Missed(func(room string) bool { return room == key })
@@ -73,7 +73,7 @@ func (r *liveRoom) sure() {
 func (r *liveRoom) present(changes []Attendance) {
 	r.mu.Lock()
 	o := r.others
-	if o == nil || !o.known && o.reading == 0 {
+	if o == nil || !o.known() && o.reading == 0 {
 		r.mu.Unlock()
 		return // read when it is needed
 	}

@@ -38,6 +38,9 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 	f := &follower{news: make(chan struct{}, 1)}
 	attached := false
 	defer f.Detach()
+	// whole is where the log ended when the newest page was read: below it a
+	// page leaves out what has changed again, up to there.
+	whole := at
 	for {
 		if !r.srv.inUse.enter() {
 			yield(Entry{}, ErrServerClosed)
@@ -49,7 +52,7 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 			yield(Entry{}, err)
 			return
 		}
-		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor && at.Epoch != "" {
+		if at.Rev > page.Head.Rev || at.Epoch != "" && (!page.Good(at) || !page.Good(whole) || at.Rev < page.Floor) {
 			yield(Entry{}, ErrReset)
 			return
 		}
@@ -58,10 +61,11 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 				return
 			}
 		}
-		at = Position{Epoch: page.Head.Epoch, Rev: page.Through}
+		at, whole = Position{Epoch: page.Head.Epoch, Rev: page.Through}, page.Head
 		if !attached {
 			live.Topic.Attach(&f.Sub, f, at.Epoch, at.Rev, page.Head.Rev, false)
 			attached = true
+			live.nudge() // what has been heard while nobody was here
 		}
 		if page.Through < page.Head.Rev {
 			continue
@@ -76,16 +80,4 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 			return
 		}
 	}
-}
-
-// changes reads what follows a position.
-func (r *liveRoom) changes(ctx context.Context, after int64) (page Page, err error) {
-	err = r.srv.callStore(ctx, func(ctx context.Context) error {
-		page, err = r.srv.opt.Store.Changes(ctx, r.key(), after, r.srv.opt.Limits.MaxHistory)
-		return err
-	})
-	if err == nil {
-		r.learn(page.Head, page.Room)
-	}
-	return page, err
 }

@@ -40,9 +40,6 @@ const (
 	// long the store is left to others in between.
 	presenceAtOnce = 32
 	breather       = 2 * time.Millisecond
-	// maxHints is how many hints a room keeps that it has not heeded: beyond
-	// that, reading the store is the shorter way.
-	maxHints = 64
 	// watchAgain is how long a Watch that has failed is left alone.
 	watchAgain = time.Second
 )

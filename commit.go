@@ -52,8 +52,7 @@ func (r *liveRoom) commit(ctx context.Context, c *commit, entered func()) (Resul
 		r.backlog = &backlog{}
 	}
 	r.backlog.commits = append(r.backlog.commits, c)
-	lead := !r.committing
-	r.committing = true
+	lead := r.upkeep.lead()
 	r.mu.Unlock()
 	if entered != nil {
 		entered()
@@ -107,10 +106,9 @@ func (r *liveRoom) commitGroup() {
 	r.makeSure()
 
 	r.mu.Lock()
-	more := r.backlog.waits() || r.due()
+	more := r.upkeep.stop(r.backlog.waits(), r.followed())
 	if !more {
 		r.backlog = nil
-		r.committing = false
 	}
 	r.mu.Unlock()
 	if more {
@@ -128,7 +126,7 @@ func (r *liveRoom) append(group []*commit, known Position) {
 	results, err := r.store(known, changes)
 	if err != nil {
 		if errors.Is(err, ErrUnknown) {
-			r.doubt()
+			r.suspect()
 		}
 		for _, c := range group {
 			c.result = Result{Err: err}
@@ -194,14 +192,16 @@ func (r *liveRoom) publish(group []*commit) {
 		}
 	}
 	if first.Rev == 0 {
-		r.suspect(group)
+		r.review(group)
 		return
 	}
 	r.learn(last, info)
 	if r.Topic.Len() == 0 {
 		// Whoever comes now is served from the store, but the topic has to know
 		// how far that goes.
-		r.Topic.Skip(last.Epoch, last.Rev)
+		if !r.Topic.Skip(last.Epoch, last.Rev) {
+			r.suspect()
+		}
 		return
 	}
 	frames := make([]hub.Frame, 0, len(group))
@@ -216,18 +216,18 @@ func (r *liveRoom) publish(group []*commit) {
 		}
 	}
 	if !r.Topic.Append(last.Epoch, first.Rev-1, last.Rev, false, frames) && r.catchUp() != nil {
-		r.doubt()
+		r.suspect()
 	}
 }
 
-// suspect looks whether what a group has found in the store, without changing
+// review looks whether what a group has found in the store, without changing
 // anything, is news to the topic: a retry finds the message that an append of
 // unknown outcome has written.
-func (r *liveRoom) suspect(group []*commit) {
+func (r *liveRoom) review(group []*commit) {
 	epoch, head := r.Topic.Head()
 	for _, c := range group {
 		if at := c.result.Position; c.result.Err == nil && (at.Epoch != epoch || at.Rev > head) && head >= 0 {
-			r.doubt()
+			r.suspect()
 			return
 		}
 	}

@@ -79,13 +79,17 @@ func (c *cluster) compareRooms(covers func(key string) bool) error {
 	return c.attendance.read(c.srv.ctx, rooms)
 }
 
-// outdate has whoever comes to the room find out how things are.
+// outdate has whoever comes to the room, or has just come, find out how things
+// are.
 func (r *liveRoom) outdate() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.unsure, r.putOff = true, false
-	if r.others != nil {
-		r.others.known = false
+	r.note(func(u *upkeep) {
+		u.suspect()
+		if o := r.others; o != nil {
+			o.missed = o.asked
+		}
+	})
+	if r.followed() {
+		r.sure()
 	}
 }
 
@@ -106,10 +110,7 @@ func (c *cluster) compareBatch(rooms []*liveRoom) error {
 	}
 	for i, r := range rooms {
 		same := heads[i].Epoch == seen[i].epoch && heads[i].Rev == seen[i].rev
-		r.mu.Lock()
-		r.unsure, r.putOff = r.unsure || !same, false
-		r.mu.Unlock()
-		r.nudge()
+		r.note(func(u *upkeep) { u.compared(same) })
 	}
 	return nil
 }

@@ -99,7 +99,12 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor {
 			// Something may have been said that is gone: look at everybody.
 			c.srv.background(c.recheckAll)
-			return page.Head, nil
+			if common := page.common(at.Epoch); common < at.Rev && common >= page.Floor {
+				at = Position{Epoch: page.Head.Epoch, Rev: common}
+				continue // what has been said since the log goes on under another epoch
+			} else if !page.Good(at) || at.Rev < page.Floor {
+				return page.Head, nil
+			}
 		}
 		for _, e := range page.Entries {
 			var o controlOrder

@@ -89,14 +89,13 @@ func (r *liveRoom) stepFrames(ctx context.Context, entries []Entry) []hub.Frame 
 }
 
 // Fill serves cursors that have fallen out of the ring; see hub.Log.
-func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page, error) {
-	if !stale {
+func (r *liveRoom) Fill(ctx context.Context, epoch string, after int64) (hub.Page, error) {
+	if epoch != "" {
 		page, err := r.changes(ctx, after)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return hub.Page{}, err
 		}
-		epoch, _ := r.Topic.Head()
-		if err == nil && r.continues(epoch, after, &page) {
+		if err == nil && r.continues(Position{Epoch: epoch, Rev: after}, &page) {
 			frames := r.entryFrames(ctx, page.Entries, after)
 			through := page.Through
 			for i, size := 0, 0; i < len(frames); i++ {
@@ -105,7 +104,7 @@ func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page,
 					break
 				}
 			}
-			return hub.Page{Epoch: epoch, Frames: frames, Through: through}, nil
+			return hub.Page{Epoch: page.Head.Epoch, Frames: frames, Through: through}, nil
 		}
 	}
 	page, err := r.history(ctx, Query{Limit: r.srv.opt.Limits.History})
@@ -113,7 +112,7 @@ func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page,
 		// The room has been removed, and who removed it tells the sessions. A
 		// loop of Room.Changes is to look again.
 		epoch, rev := r.Topic.Head()
-		return hub.Page{Epoch: epoch, Through: rev, Reset: true, Frames: []hub.Frame{{Rev: rev, Data: r.Synced(rev)}}}, nil
+		return hub.Page{Epoch: epoch, Through: rev, Reset: true, Frames: []hub.Frame{{Rev: rev, Data: r.Synced(epoch, rev)}}}, nil
 	}
 	if err != nil {
 		return hub.Page{}, err
@@ -128,16 +127,16 @@ func (r *liveRoom) Fill(ctx context.Context, after int64, stale bool) (hub.Page,
 	}, nil
 }
 
-// continues reports whether a cursor can go on from after, by what the store
-// says of the log: else the client has to start over.
-func (r *liveRoom) continues(epoch string, after int64, page *Page) bool {
-	return page.Head.Epoch == epoch && // the same log,
-		after <= page.Head.Rev && // not of the future,
-		after >= page.Floor && // nothing of what follows is trimmed,
-		page.Head.Rev-after <= r.srv.opt.Limits.Resume
+// continues reports whether a cursor can go on from a position, by what the
+// store says of the log: else the client has to start over.
+func (r *liveRoom) continues(at Position, page *Page) bool {
+	return page.Good(at) && // of this log, and not of the future,
+		at.Rev >= page.Floor && // nothing of what follows is trimmed,
+		page.Head.Rev-at.Rev <= r.srv.opt.Limits.Resume
 }
 
-// Synced tells a cursor that it has reached the head; see hub.Log.
-func (r *liveRoom) Synced(rev int64) []byte {
-	return wire.Seal(wire.AppendSynced(wire.NewFrame(64+len(r.id)), r.id, rev))
+// Synced tells a cursor that it has reached the head, or in which epoch its
+// position is now; see hub.Log.
+func (r *liveRoom) Synced(epoch string, rev int64) []byte {
+	return wire.Seal(wire.AppendSynced(wire.NewFrame(96+len(r.id)), r.id, epoch, rev))
 }

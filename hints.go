@@ -10,27 +10,14 @@ func (r *liveRoom) hear(h Hint) {
 	if h.Head.Epoch == epoch && h.Head.Rev >= 0 && h.Head.Rev <= head {
 		return // our own doing, mostly
 	}
-	r.mu.Lock()
-	switch {
-	case r.Topic.Len() == 0 || len(r.far().hints) == maxHints:
-		r.unsure, r.putOff, r.far().hints = true, false, nil
-	default:
-		r.others.hints = append(r.others.hints, h)
-	}
-	r.mu.Unlock()
-	if r.Topic.Len() > 0 {
-		r.nudge()
-	}
+	r.note(func(u *upkeep) { u.hear(h, r.followed()) })
 }
 
 // heed gives the topic what hints have brought, and notes a doubt where they
 // have not brought enough. The caller is the room's committer.
 func (r *liveRoom) heed() {
 	r.mu.Lock()
-	var hints []Hint
-	if r.others != nil {
-		hints, r.others.hints = r.others.hints, nil
-	}
+	hints := r.upkeep.takeHints()
 	r.mu.Unlock()
 	for i := range hints {
 		epoch, head := r.Topic.Head()
@@ -39,7 +26,7 @@ func (r *liveRoom) heed() {
 			continue
 		}
 		if h.Head.Rev < 0 || h.Head.Epoch != epoch || h.Entries == nil || h.After > head || !r.take(h) {
-			r.doubt()
+			r.suspect()
 			return // what follows comes with the page
 		}
 	}

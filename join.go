@@ -132,7 +132,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 	after := int64(-1)
 	joined := &wire.Joined{Epoch: page.Head.Epoch, Head: page.Head.Rev}
 	if resume {
-		if r.continues(j.Epoch, j.After, &page) {
+		if r.continues(Position{Epoch: j.Epoch, Rev: j.After}, &page) {
 			after = j.After
 		} else {
 			joined.Reset = true
@@ -159,7 +159,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 // returns nil where the store has to be asked.
 func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire.Joined {
 	j := &c.join
-	head, ok := r.Topic.Holds(j.Epoch, j.After)
+	epoch, head, ok := r.Topic.Holds(j.Epoch, j.After)
 	r.mu.Lock()
 	info := r.info
 	r.mu.Unlock()
@@ -167,7 +167,7 @@ func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire
 		return nil
 	}
 	state := s.wireRoom(info, s.profiles.many(ctx, info.Peers))
-	return &wire.Joined{Epoch: j.Epoch, Head: head, State: &state}
+	return &wire.Joined{Epoch: epoch, Head: head, State: &state}
 }
 
 // createByJoining makes the public or direct room that somebody wants to join.

@@ -22,7 +22,7 @@ type liveRoom struct {
 
 	mu      sync.Mutex
 	info    *RoomInfo // settings as last seen, never changed in place; nil: not read
-	known   Position  // the highest position that this server has seen
+	known   Position  // the highest position that this server has seen; see learn
 	backlog *backlog  // nil: nothing is to be committed
 	here    presence
 	typing  *typing // nil while nobody types
@@ -30,22 +30,23 @@ type liveRoom struct {
 
 	presenceAt  uint32 // tick of the last presence frame
 	presenceDue bool   // a presenceTimer is set
-	committing  bool
-	unsure      bool // the log may hold what the topic has not been told of
-	putOff      bool // the doubt is put off: a timer, or the return of the store, reopens it
+	upkeep      upkeep
 }
 
 // others is what other servers have said of a room. The room's lock guards it.
 type others struct {
-	hints []Hint // of what they have appended, not heeded yet
-
 	away    []away       // who is there, by user id and node
-	known   bool         // away has been read
 	reading int          // how many are reading it
 	heard   []Attendance // what has been said since
+
+	// Reads are numbered, for one that has begun earlier may end later: asked
+	// is how many have begun, read the newest that has brought the list, and
+	// missed how many had begun when something may have been missed.
+	asked, read, missed uint32
 }
 
-func (o *others) hinted() bool { return o != nil && len(o.hints) > 0 }
+// known reports whether the list is up to date.
+func (o *others) known() bool { return o.read > o.missed }
 
 // far returns what other servers have said. The room's lock is held.
 func (r *liveRoom) far() *others {
@@ -151,18 +152,67 @@ func (r *liveRoom) settings(ctx context.Context) (*RoomInfo, error) {
 }
 
 // history reads from the store and learns from what it says.
-func (r *liveRoom) history(ctx context.Context, q Query) (page Page, err error) {
-	err = r.srv.callStore(ctx, func(ctx context.Context) error {
-		page, err = r.srv.opt.Store.History(ctx, r.key(), q)
-		return err
+func (r *liveRoom) history(ctx context.Context, q Query) (Page, error) {
+	page, turn, err := r.read(ctx, func(ctx context.Context) (Page, error) {
+		return r.srv.opt.Store.History(ctx, r.key(), q)
 	})
-	if err == nil {
-		r.learn(page.Head, page.Room)
+	if turn {
+		r.suspect()
 	}
 	return page, err
 }
 
+// changes reads what follows a position, as history does.
+func (r *liveRoom) changes(ctx context.Context, after int64) (Page, error) {
+	page, turn, err := r.readChanges(ctx, after)
+	if turn {
+		r.suspect()
+	}
+	return page, err
+}
+
+func (r *liveRoom) readChanges(ctx context.Context, after int64) (page Page, turn bool, err error) {
+	return r.read(ctx, func(ctx context.Context) (Page, error) {
+		return r.srv.opt.Store.Changes(ctx, r.key(), after, r.srv.opt.Limits.MaxHistory)
+	})
+}
+
+// read reads a page, and has the topic go over into the log that it shows. It
+// reports whether that is another log than the topic was of, or ends earlier:
+// then somebody has to look.
+func (r *liveRoom) read(ctx context.Context, f func(context.Context) (Page, error)) (page Page, turn bool, err error) {
+	epoch, head := r.Topic.Head() // before the page: else an older page could turn the topic back
+	err = r.srv.callStore(ctx, func(ctx context.Context) error {
+		page, err = f(ctx)
+		return err
+	})
+	if err != nil {
+		return page, false, err
+	}
+	if page.Head.Epoch == epoch || head < 0 {
+		r.learn(page.Head, page.Room)
+		return page, page.Head.Rev < head, nil
+	}
+	r.mu.Lock()
+	seen := r.known
+	r.mu.Unlock()
+	if seen.Epoch != epoch {
+		seen.Rev = 0
+	}
+	r.Topic.Turn(hub.Turn{From: epoch, To: page.Head.Epoch, Good: page.common(epoch), Head: page.Head.Rev, Seen: seen.Rev})
+	if now, _ := r.Topic.Head(); now == page.Head.Epoch {
+		r.learn(page.Head, page.Room)
+	} // else the page may be older than what is known
+	return page, true, nil
+}
+
 // learn notes a position and settings that the store has shown.
+//
+// What is known is forgotten with the last who has to do with the room. Nothing
+// of it is missed then: it lets a store that has no lives of its data find out
+// that it has lost the end of a log which is followed here, before it writes. A
+// store that has them judges by these, whoever writes first, and where a client
+// or a loop of Changes has come to is judged by the epoch that it names.
 func (r *liveRoom) learn(at Position, info *RoomInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -30,17 +30,13 @@ func (r *liveRoom) remake(changes []Change) (results []Result, err error) {
 	return results[1:], nil
 }
 
-// makeSure compares the log with the topic where an append has left a doubt,
-// and tries again in a second where the store does not say.
+// makeSure compares the log with the topic where there is a doubt, and tries
+// again in a second where the store does not say.
 func (r *liveRoom) makeSure() {
-	if r.Topic.Len() == 0 {
-		return // whoever comes first makes sure
-	}
 	r.mu.Lock()
-	unsure := r.unsure
-	r.unsure = false
+	look := r.upkeep.takeDoubt(r.followed())
 	r.mu.Unlock()
-	if !unsure {
+	if !look {
 		return
 	}
 	// Many rooms may have missed something at once.
@@ -50,84 +46,52 @@ func (r *liveRoom) makeSure() {
 	if err == nil {
 		return
 	}
-	r.mu.Lock()
-	r.unsure, r.putOff = true, true
-	r.mu.Unlock()
+	r.note((*upkeep).postpone)
 	if r.srv.health.down() {
 		return // looked after when the store answers again
 	}
 	r.hold()
-	r.srv.timers.at(time.Now().Add(doubtFor), (*doubt)(r))
+	r.srv.timers.at(time.Now().Add(doubtFor), (*doubtTimer)(r))
 }
 
 // doubtFor is how long a room waits before it asks the store again.
 const doubtFor = time.Second
 
-// doubt has a committer make sure.
-type doubt liveRoom
+// doubtTimer has a committer make sure.
+type doubtTimer liveRoom
 
-func (d *doubt) ring(time.Time) {
+func (d *doubtTimer) ring(time.Time) {
 	r := (*liveRoom)(d)
-	r.reopen()
-	r.nudge()
+	r.note((*upkeep).again)
 	r.release()
 }
 
-// doubt notes that the log may hold what the topic has not been told of.
-func (r *liveRoom) doubt() {
-	r.mu.Lock()
-	r.unsure, r.putOff = true, false
-	r.mu.Unlock()
-}
+// maxTurns is how often a log may be found in another epoch while it is read.
+const maxTurns = 16
 
-// reopen has a doubt that was put off looked after.
-func (r *liveRoom) reopen() {
-	r.mu.Lock()
-	r.putOff = false
-	r.mu.Unlock()
-}
-
-// due reports whether there is something for a committer to look after that
-// nobody has committed. The lock is held.
-func (r *liveRoom) due() bool {
-	return r.others.hinted() || r.unsure && !r.putOff && r.Topic.Len() > 0
-}
-
-// nudge has a committer look after what has been heard and what is in doubt.
-func (r *liveRoom) nudge() {
-	if !r.srv.inUse.enter() {
-		return // nobody is here any more
-	}
-	r.mu.Lock()
-	run := r.due() && !r.committing
-	r.committing = r.committing || run
-	r.mu.Unlock()
-	if !run {
-		r.srv.inUse.leave()
-		return
-	}
-	r.hold()
-	r.srv.pool.run(mender{r})
-}
-
-// mender is a committer that nobody's commit has called for.
-type mender struct{ *liveRoom }
-
-func (m mender) work() {
-	s := m.srv
-	m.commitGroup()
-	m.release()
-	s.inUse.leave()
-}
-
-// catchUp reads from the store what the topic has missed. The caller is the
-// room's committer, so nobody else appends.
+// catchUp reads from the store what the topic has missed, and has it go over
+// into the log's epoch. The caller is the room's committer, so nobody else
+// appends.
 func (r *liveRoom) catchUp() error {
+	turns := 0
 	for back := false; ; {
 		epoch, head := r.Topic.Head()
-		page, err := r.changes(r.srv.ctx, max(head, 0))
+		if head < 0 {
+			return nil // nobody is here
+		}
+		page, turn, err := r.readChanges(r.srv.ctx, head)
 		if errors.Is(err, ErrNotFound) {
 			return r.vanished()
+		}
+		if err == nil && turn && page.Head.Epoch != epoch {
+			now, at := r.Topic.Head()
+			if now != page.Head.Epoch || at != head {
+				if turns++; turns > maxTurns {
+					return errors.New("the log has another epoch each time it is read")
+				}
+				continue // what follows the common past has not been read
+			}
+			epoch = now
 		}
 		if err == nil && page.Head.Epoch == epoch && page.Head.Rev < head {
 			if back {
@@ -143,10 +107,6 @@ func (r *liveRoom) catchUp() error {
 				r.srv.log.Warn("chat: hole in a room not read", "room", r.id, "after", head, "error", err)
 			}
 			return err
-		}
-		if page.Head.Epoch != epoch {
-			r.Topic.Renew(page.Head.Epoch, page.Head.Rev)
-			return nil
 		}
 		if page.Head.Rev-head > r.srv.opt.Limits.Resume {
 			r.Topic.Skip(epoch, page.Head.Rev) // nobody can go on from there
@@ -193,10 +153,7 @@ func (r *liveRoom) vanished() error {
 					return nil
 				}
 			}
-			now, err := r.head()
-			if err == nil {
-				r.Topic.Renew(now.Epoch, now.Rev)
-			}
+			_, err := r.history(r.srv.ctx, Query{})
 			return err
 		}
 	}

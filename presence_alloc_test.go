@@ -28,7 +28,7 @@ func TestPresenceAllocPerRemoteUser(t *testing.T) {
 	s.cluster = &cluster{srv: s, node: "self"}
 	live := make([]*liveRoom, rooms)
 	for i := range live {
-		live[i] = &liveRoom{srv: s, id: fmt.Sprint("room", i), others: &others{known: true}}
+		live[i] = &liveRoom{srv: s, id: fmt.Sprint("room", i), others: &others{read: 1}}
 	}
 	before := liveHeap()
 	for i, r := range live {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -149,7 +150,8 @@ func (r *liveRoom) gone() {
 			r.expel(s, CodeNotFound)
 		}
 	}
-	r.Topic.Renew("", 0) // loops of Changes look again
+	epoch, _ := r.Topic.Head()
+	r.Topic.Turn(hub.Turn{From: epoch, Good: -1}) // loops of Changes look again
 }
 
 // expel ends a session's subscription because the user may not have it any

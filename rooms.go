@@ -276,7 +276,7 @@ func (s *Server) onlineIn(ctx context.Context, rooms []RoomSummary) ([]int, erro
 		r := s.acquire(rooms[i].Room.ID)
 		live[i] = r
 		r.mu.Lock()
-		if !r.far().known {
+		if !r.far().known() {
 			unread = append(unread, r)
 		}
 		r.mu.Unlock()

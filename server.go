@@ -114,8 +114,7 @@ func New(o *Options) (*Server, error) {
 // did meanwhile their hints tell, or Watch that it has missed some.
 func (s *Server) healed() {
 	for r := range s.rooms.each {
-		r.reopen()
-		r.nudge()
+		r.note((*upkeep).again)
 		r.release()
 	}
 }

@@ -177,22 +177,22 @@ type Page struct {
 // Good reports whether at is a position of the log that the page shows: of its
 // epoch and not beyond its head, or of an earlier epoch and of the past that
 // both have in common.
-func (p *Page) Good(at Position) bool {
-	if at.Rev > p.Head.Rev {
-		return false
-	}
-	if at.Epoch == p.Head.Epoch {
-		return true
+func (p *Page) Good(at Position) bool { return at.Rev <= p.common(at.Epoch) }
+
+// common returns up to where positions of an epoch are positions of the log
+// that the page shows, -1 where none are.
+func (p *Page) common(epoch string) int64 {
+	upTo := p.Head.Rev
+	if epoch == p.Head.Epoch {
+		return upTo
 	}
 	for _, past := range p.Past {
-		if at.Rev > past.Rev {
-			return false
-		}
-		if past.Epoch == at.Epoch {
-			return true
+		upTo = min(upTo, past.Rev)
+		if past.Epoch == epoch {
+			return upTo
 		}
 	}
-	return false
+	return -1
 }
 
 // Entry is one changed thing in its newest state: a message or the room's

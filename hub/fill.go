@@ -30,7 +30,7 @@ type filler struct {
 type fillKey struct {
 	topic *Topic
 	after int64
-	gen   generation // the epoch that the cursor belongs to
+	epoch string // that the cursor belongs to; "" where it cannot go on
 }
 
 type fillGroup struct {
@@ -56,7 +56,7 @@ func (f *filler) init(h *Hub, max int) {
 func (f *filler) wait() { f.wg.Wait() }
 
 func (f *filler) request(t *Topic, s *Sub) {
-	key := fillKey{t, s.cursor, s.gen}
+	key := fillKey{t, s.cursor, t.origin(s)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if page := f.recall(key, s.flags&packs != 0); page != nil {
@@ -126,22 +126,15 @@ func (f *filler) read(k fillKey) (sp *sharedPage, err error) {
 		}
 	}()
 	t := k.topic
-	for {
-		f.count.Add(1)
-		gen := t.generation()
-		before, _ := t.Head()
-		page, err := t.log.Fill(f.hub.ctx, k.after, k.gen != gen)
-		if err != nil {
-			return nil, err
-		}
-		if now, _ := t.Head(); now == before {
-			t.Renew(page.Epoch, page.Through) // nothing, where it is the same
-		}
-		// A page read while the epoch changed may mix positions of two logs.
-		if page.Reset || t.generation() == gen {
-			return &sharedPage{Page: page, batches: split(page)}, nil
-		}
+	f.count.Add(1)
+	before, _ := t.Head()
+	page, err := t.log.Fill(f.hub.ctx, k.epoch, k.after)
+	if err != nil {
+		return nil, err
 	}
+	// Nothing, where the Log has seen to it.
+	t.Turn(Turn{From: before, To: page.Epoch, Good: unknown, Head: page.Through})
+	return &sharedPage{Page: page, batches: split(page)}, nil
 }
 
 // split joins a page's frames into batches of bounded size.

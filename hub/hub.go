@@ -63,14 +63,15 @@ type Page struct {
 // ring. Its methods are called from the hub's goroutines, and Synced from those
 // that append, too; never under a lock that Attach, Detach or Append need.
 type Log interface {
-	// Fill returns what has changed after the cursor. stale says that the
-	// cursor belongs to another epoch, so that only a reset can be the answer.
+	// Fill returns what has changed after a cursor of the epoch, or a reset
+	// where that is not a position of the log; an epoch of "" never is. The
+	// page's epoch is the log's, and the topic's by then: see [Topic.Turn].
 	// Equal requests are made once and shared. An error is tried again after a
 	// while.
-	Fill(ctx context.Context, after int64, stale bool) (Page, error)
+	Fill(ctx context.Context, epoch string, after int64) (Page, error)
 	// Synced returns the frame that tells a lagging cursor that it has reached
-	// the head.
-	Synced(rev int64) []byte
+	// the head, and one whose log goes on under another epoch, which.
+	Synced(epoch string, rev int64) []byte
 }
 
 // Options configure a Hub; zero means default.

@@ -46,7 +46,7 @@ func (f *filler) recall(key fillKey, packed bool) *sharedPage {
 	if !ok || packed && !k.packed || !time.Now().Before(k.until) {
 		return nil
 	}
-	if epoch, head := key.topic.Head(); epoch != k.page.Epoch || head != k.page.Through || key.gen != key.topic.generation() {
+	if epoch, head := key.topic.Head(); epoch != k.page.Epoch || head != k.page.Through || key.epoch != epoch {
 		return nil
 	}
 	return k.page

@@ -261,7 +261,7 @@ func (l *walker) visit(t *Topic, s *Sub, p *pass) int {
 	if s.flags&blocked != 0 {
 		return 0
 	}
-	if s.flags&(filling|lagging|foreign) != 0 || s.gen != t.generation() {
+	if s.flags&(filling|lagging|foreign|turned) != 0 || s.gen != t.generation() {
 		return l.detour(t, s, p)
 	}
 	if s.cursor >= p.goal && len(p.signals) == 0 {
@@ -358,9 +358,13 @@ func (l *walker) wake(s *Sub) {
 // takes it, and returns how many writes it made. The members' lock is held.
 func (l *walker) serve(t *Topic, s *Sub) (writes int) {
 	for s.flags&(blocked|filling) == 0 {
-		if s.gen != t.generation() {
+		if s.gen != t.generation() && !t.carry(s) {
 			l.fill(t, s)
 			return writes
+		}
+		if s.flags&turned != 0 {
+			writes += l.tell(t, s, s.cursor, turned)
+			continue
 		}
 		if writes >= turn { // far behind: others have their turn
 			l.hub.lanes[s.lane].wakeUp(s)
@@ -386,16 +390,29 @@ func (l *walker) serve(t *Topic, s *Sub) (writes int) {
 				b.release()
 				return writes
 			}
-			b.signals([][]byte{t.log.Synced(max(s.cursor, goal))})
-			l.write(s, b)
-			writes++
-			if s.flags&blocked == 0 {
-				s.flags &^= lagging
-			}
+			writes += l.tell(t, s, max(s.cursor, goal), lagging)
 		}
 		b.release()
 	}
 	return writes
+}
+
+// tell writes a synced frame, and clears what the subscription is told by it.
+// It returns how many writes it made: none where the log has another epoch by
+// now.
+func (l *walker) tell(t *Topic, s *Sub, rev int64, what flags) int {
+	epoch, gen := t.current()
+	if gen != s.gen {
+		return 0
+	}
+	b := &l.solo
+	b.signals([][]byte{t.log.Synced(epoch, rev)})
+	l.write(s, b)
+	b.release()
+	if s.flags&blocked == 0 {
+		s.flags &^= what
+	}
+	return 1
 }
 
 // fill asks for the page that follows a cursor outside of the ring.
@@ -426,9 +443,17 @@ func (l *walker) receive(r result) {
 		return // a signal was refused: Wake will have the page read again
 	}
 	p := r.page
-	if epoch, _ := t.Head(); epoch != p.Epoch || !p.Reset && s.gen != t.generation() {
-		l.serve(t, s) // the log was replaced while the page was read
+	epoch, gen := t.current()
+	if epoch != p.Epoch {
+		l.serve(t, s) // the log has another epoch since the page was read
 		return
+	}
+	if !p.Reset && s.gen != gen {
+		if !t.carry(s) && t.origin(s) == "" {
+			l.serve(t, s)
+			return
+		}
+		s.gen = gen // the Log says that it goes on there
 	}
 	s.flags |= foreign // wherever in the page the cursor comes to stand
 	batches := p.batchesFor(s)
@@ -447,8 +472,8 @@ func (l *walker) receive(r result) {
 		return
 	}
 	if p.Reset {
-		s.cursor, s.gen = p.Through, t.generation()
-		s.flags &^= lagging
+		s.cursor, s.gen = p.Through, gen
+		s.flags &^= lagging | turned
 		l.hub.fills.resets.Add(1)
 	} else {
 		s.cursor = max(s.cursor, p.Through)

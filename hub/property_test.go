@@ -22,13 +22,42 @@ import (
 type model struct {
 	mu       sync.Mutex
 	epoch    int
-	changes  []int // changes[i] is the thing that changed at rev i+1
-	page     int   // entries per page
+	past     []ended // the newest first
+	changes  []int   // changes[i] is the thing that changed at rev i+1
+	page     int     // entries per page
 	failing  bool
 	fills    int
 	spinning bool
 	resets   map[[2]int64]map[int]int64 // what the page of each reset showed
+	seen     map[string]int64           // the newest positions that pages have shown
 	topic    *hub.Topic
+}
+
+// ended is where an epoch of a log ended that goes on.
+type ended struct {
+	epoch int
+	rev   int64
+}
+
+// common returns up to where positions of an epoch are those of the log, -1 if
+// none are.
+func (m *model) common(epoch string) int64 {
+	upTo := int64(len(m.changes))
+	if epoch == m.name() {
+		return upTo
+	}
+	for _, p := range m.past {
+		upTo = min(upTo, p.rev)
+		if epoch == nameOf(p.epoch) {
+			return upTo
+		}
+	}
+	return -1
+}
+
+// turn is how the log goes on after an epoch in which the topic was seen.
+func (m *model) turn(from string) hub.Turn {
+	return hub.Turn{From: from, To: m.name(), Good: m.common(from), Head: int64(len(m.changes)), Seen: m.seen[from]}
 }
 
 // A frame of the tests: epoch, rev, thing and what it is.
@@ -61,7 +90,9 @@ func parse(b []byte) (what, epoch int, rev int64, thing int, base int64) {
 	return what, epoch, rev, thing, base
 }
 
-func (m *model) name() string { return fmt.Sprint("epoch", m.epoch) }
+func nameOf(epoch int) string { return fmt.Sprint("epoch", epoch) }
+
+func (m *model) name() string { return nameOf(m.epoch) }
 
 func (m *model) newest() map[int]int64 {
 	newest := map[int]int64{}
@@ -87,29 +118,44 @@ func (m *model) after(after int64) (frames []hub.Frame, through int64) {
 	return frames, max(through, after)
 }
 
-func (m *model) Fill(_ context.Context, after int64, stale bool) (hub.Page, error) {
+func (m *model) Fill(_ context.Context, epoch string, after int64) (hub.Page, error) {
+	before, _ := m.topic.Head()
+	page, turn, err := m.fill(before, epoch, after)
+	if err == nil {
+		m.topic.Turn(turn)
+	}
+	return page, err
+}
+
+func (m *model) fill(before, epoch string, after int64) (hub.Page, hub.Turn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fills++; m.fills > 10_000 {
 		m.spinning = true // a cursor is filled over and over
 	}
 	if m.failing || m.spinning {
-		return hub.Page{}, errors.New("the store is down")
+		return hub.Page{}, hub.Turn{}, errors.New("the store is down")
 	}
-	if epoch, _ := m.topic.Head(); stale || epoch != m.name() {
-		head := int64(len(m.changes))
+	turn := m.turn(before)
+	head := int64(len(m.changes))
+	if m.seen != nil {
+		m.seen[m.name()] = head
+	}
+	if after > m.common(epoch) {
 		m.resets[[2]int64{int64(m.epoch), head}] = m.newest()
 		return hub.Page{Epoch: m.name(), Through: head, Reset: true,
-			Frames: []hub.Frame{{Rev: head, Data: frame(reset, m.epoch, head, 0)}}}, nil
+			Frames: []hub.Frame{{Rev: head, Data: frame(reset, m.epoch, head, 0)}}}, turn, nil
 	}
 	frames, through := m.after(after)
-	return hub.Page{Epoch: m.name(), Frames: frames, Through: through}, nil
+	return hub.Page{Epoch: m.name(), Frames: frames, Through: through}, turn, nil
 }
 
-func (m *model) Synced(rev int64) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return frame(synced, m.epoch, rev, 0)
+func (m *model) Synced(epoch string, rev int64) []byte {
+	var n int
+	if _, err := fmt.Sscanf(epoch, "epoch%d", &n); err != nil {
+		panic(err)
+	}
+	return frame(synced, n, rev, 0)
 }
 
 // reader is a sink with one subscription that checks what it is given.
@@ -127,6 +173,7 @@ type reader struct {
 	base    int64         // of the folded page that the last frame was from
 	seen    map[int]int64 // thing → rev
 	synced  int
+	lost    bool // has been sent what the log has lost
 	gone    bool
 	err     error
 }
@@ -173,9 +220,6 @@ func (r *reader) take(f []byte) {
 	r.base = base
 	switch what {
 	case change:
-		if epoch != r.epoch {
-			r.fail("rev %d of epoch %d, reader is in epoch %d", rev, epoch, r.epoch)
-		}
 		if rev <= r.cursor {
 			r.fail("rev %d after %d", rev, r.cursor)
 		}
@@ -185,12 +229,12 @@ func (r *reader) take(f []byte) {
 		if rev < r.cursor {
 			r.fail("synced at %d, was sent %d", rev, r.cursor)
 		}
-		r.cursor = rev
-	case reset:
-		if epoch == r.epoch {
-			r.fail("reset within an epoch")
-		}
 		r.epoch, r.cursor = epoch, rev
+	case reset:
+		if !r.lost {
+			r.fail("reset at %d of epoch %d, and nothing of it is lost", r.cursor, r.epoch)
+		}
+		r.epoch, r.cursor, r.lost = epoch, rev, false
 		r.m.mu.Lock()
 		r.seen = maps.Clone(r.m.resets[[2]int64{int64(epoch), rev}])
 		r.m.mu.Unlock()
@@ -229,7 +273,7 @@ func ops() *rapid.Generator[op] {
 		return op{
 			Kind: rapid.SampledFrom([]string{
 				"append", "append", "append", "remote", "skip", "catchup", "join", "resume",
-				"stall", "open", "open", "leave", "trim", "epoch", "fail", "heal", "signal", "settle",
+				"stall", "open", "open", "leave", "trim", "epoch", "turn", "turn", "return", "fail", "heal", "signal", "settle",
 			}).Draw(t, "kind"),
 			N:   rapid.IntRange(0, 12).Draw(t, "n"),
 			Who: rapid.IntRange(0, 7).Draw(t, "who"),
@@ -239,7 +283,8 @@ func ops() *rapid.Generator[op] {
 
 // Invariant 2: for any interleaving of appends, folded pages, joins, stalls,
 // ring overruns, failures of the store, new epochs and leaves, every cursor
-// sees every change once, in rev order, superseded states possibly folded.
+// sees every change once, in rev order, superseded states possibly folded; and nobody starts over of whose log nothing
+// has been lost.
 func TestEveryCursorSeesEveryChangeOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOfN(ops(), 1, 80).Draw(rt, "steps")
@@ -257,13 +302,18 @@ func TestEveryCursorSeesEveryChangeOnce(t *testing.T) {
 func run(steps []op, ring, page, things int) error {
 	h := hub.New(hub.Options{Lanes: 2, Spread: 1 + ring%3, RingFrames: ring, Fills: 2, Pack: pack, Logger: slog.New(slog.DiscardHandler)})
 	defer h.Close()
-	m := &model{page: page, topic: new(hub.Topic), resets: map[[2]int64]map[int]int64{}}
+	m := &model{page: page, topic: new(hub.Topic), resets: map[[2]int64]map[int]int64{}, seen: map[string]int64{}}
 	m.topic.Init(h, m)
 	var readers []*reader
 	published := 0 // how much of the log the topic has been told of
 
 	catchUp := func() {
 		for {
+			before, _ := m.topic.Head()
+			m.mu.Lock()
+			turn := m.turn(before)
+			m.mu.Unlock()
+			m.topic.Turn(turn)
 			m.mu.Lock()
 			_, head := m.topic.Head()
 			head = max(head, 0)
@@ -278,13 +328,16 @@ func run(steps []op, ring, page, things int) error {
 			}
 		}
 	}
-	join := func(cursor int64, lane int, resume bool) {
+	join := func(of int, cursor int64, lane int, resume bool) {
 		m.mu.Lock()
-		r := &reader{m: m, lane: lane, room: -1, epoch: m.epoch, cursor: cursor, seen: map[int]int64{}, pack: len(readers)%2 == 0}
-		for i, thing := range m.changes[:cursor] {
+		r := &reader{m: m, lane: lane, room: -1, epoch: of, cursor: cursor, seen: map[int]int64{}, pack: len(readers)%2 == 0}
+		for i, thing := range m.changes[:min(cursor, int64(len(m.changes)))] {
 			r.seen[thing] = int64(i + 1)
 		}
-		epoch, head := m.name(), int64(len(m.changes))
+		epoch, head := nameOf(of), int64(len(m.changes))
+		// The topic may have what the log has lost, and not know it.
+		known, end := m.topic.Head()
+		r.lost = cursor > m.common(epoch) || end > m.common(known)
 		m.mu.Unlock()
 		readers = append(readers, r)
 		m.topic.Attach(&r.Sub, r, epoch, cursor, head, resume)
@@ -323,9 +376,14 @@ func run(steps []op, ring, page, things int) error {
 		case "catchup":
 			catchUp()
 		case "join":
-			join(head, o.Who, false)
+			join(m.epoch, head, o.Who, false)
 		case "resume":
-			join(max(0, head-int64(o.N)), o.Who, true)
+			join(m.epoch, max(0, head-int64(o.N)), o.Who, true)
+		case "return": // to a log that may have another epoch since
+			if len(m.past) > 0 {
+				p := m.past[o.N%len(m.past)]
+				join(p.epoch, max(0, p.rev+1-int64(o.Who)), o.Who, o.N%2 == 0)
+			}
 		case "stall":
 			if who != nil {
 				who.open(0)
@@ -347,10 +405,29 @@ func run(steps []op, ring, page, things int) error {
 			if o.N == 0 {
 				m.mu.Lock()
 				m.epoch++
+				m.past = nil
 				m.changes = append([]int(nil), m.changes[:min(len(m.changes), o.Who)]...)
-				epoch, rev := m.name(), int64(len(m.changes))
+				lose(readers)
+				before, _ := m.topic.Head()
+				turn := m.turn(before)
 				m.mu.Unlock()
-				m.topic.Renew(epoch, rev)
+				m.topic.Turn(turn)
+			}
+		case "turn": // the store has come back as it was, or has been restarted
+			m.mu.Lock()
+			upTo := len(m.changes)
+			if o.Who < 4 {
+				upTo = max(0, upTo-o.N)
+			}
+			if upTo < len(m.changes) {
+				lose(readers)
+			}
+			m.past = append([]ended{{m.epoch, int64(upTo)}}, m.past...)
+			m.epoch++
+			m.changes = append([]int(nil), m.changes[:upTo]...)
+			m.mu.Unlock()
+			if o.Who%2 == 0 {
+				catchUp()
 			}
 		case "fail", "heal":
 			m.mu.Lock()
@@ -372,6 +449,15 @@ func run(steps []op, ring, page, things int) error {
 	time.Sleep(time.Minute) // fake time: retries have come round
 	synctest.Wait()
 	return verify(m, readers, published)
+}
+
+// lose notes that something of the log is lost, perhaps of what they have seen.
+func lose(readers []*reader) {
+	for _, r := range readers {
+		r.mu.Lock()
+		r.lost = true
+		r.mu.Unlock()
+	}
 }
 
 func verify(m *model, readers []*reader, published int) error {

@@ -23,15 +23,17 @@ const (
 	lagging        // has to be told when it has reached the head
 	foreign        // the cursor comes from outside: see entry.after
 	packs          // the sink takes packed frames
+	turned         // has to be told in which epoch its cursor is now
 )
 
 // Topic returns what the subscription was attached to, nil before Attach.
 func (s *Sub) Topic() *Topic { return s.topic }
 
 // Attach subscribes the sink to the topic from a cursor of the given epoch:
-// the first frame it is offered is the first change above the cursor. With
-// resume, the sink is told with a synced frame when the cursor has reached
-// the head. head is the newest position of the log that the caller has seen.
+// the first frame it is offered is the first change above the cursor, or one
+// that says that the log has another epoch now. With resume, the sink is told
+// with a synced frame when the cursor has reached the head. head is the newest
+// position of the log that the caller has seen.
 //
 // The topic must have been made before head was read from the store; then no
 // change in between can be missed.
@@ -49,20 +51,21 @@ func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor, head int64, resu
 		t.forget()
 		t.head = head
 	}
-	gen := t.generation()
-	if t.epoch != epoch {
-		gen-- // stale: it will be told to start over
-	}
+	gen := t.generationOf(epoch)
 	behind, at := cursor < t.head, cursor == t.head
 	t.mu.Unlock()
 	s.topic, s.sink, s.cursor, s.gen = t, sink, cursor, gen
 	s.index = int32(len(m.subs))
 	s.flags = attached
-	if !at {
+	stale := gen != t.generation()
+	if stale {
+		t.carry(s) // with nothing sent yet, it lacks nothing
+	}
+	if !at || stale {
 		s.flags |= foreign
 	}
 	if resume {
-		s.flags |= lagging
+		s.flags = s.flags&^turned | lagging
 	}
 	if t.hub.opt.Pack != nil {
 		if p, ok := sink.(Packer); ok && p.Packs() {
@@ -71,7 +74,6 @@ func (t *Topic) Attach(s *Sub, sink Sink, epoch string, cursor, head int64, resu
 	}
 	m.subs = append(m.subs, s)
 	t.subs.Add(1)
-	stale := gen != t.generation()
 	m.mu.Unlock()
 	if behind || resume || stale {
 		t.hub.lanes[m.lane].wakeUp(s)

@@ -15,9 +15,13 @@ type Topic struct {
 	mu    sync.Mutex
 	epoch string
 	head  int64 // unknown until the first Append or Attach
-	ring  *ring // nil while there is nothing in it
-	gen   atomic.Uint32
-	subs  atomic.Int32
+	// folded is where the newest page ends in which revs were left out: a cursor
+	// within it may lack what comes under a later rev.
+	folded int64
+	ring   *ring // nil while there is nothing in it
+	eras   *eras // nil: there has been one epoch
+	gen    atomic.Uint32
+	subs   atomic.Int32
 
 	home members                   // of whom one lane alone has to know
 	wide atomic.Pointer[[]members] // by lane, beside home; nil unless there are many
@@ -25,7 +29,7 @@ type Topic struct {
 
 const unknown = -1
 
-// generation counts the epochs of a topic.
+// generation stands for one of the epochs of a topic.
 type generation uint16
 
 func (t *Topic) generation() generation { return generation(t.gen.Load()) }
@@ -89,7 +93,7 @@ func (t *Topic) Head() (epoch string, rev int64) {
 //
 // What the topic has already is left out. It reports false, and takes nothing,
 // when there is a hole between the head and after: the caller reads the hole
-// and appends that. Another epoch than before makes every cursor start over.
+// and appends that. So it does when the topic is in another epoch: see Turn.
 func (t *Topic) Append(epoch string, after, through int64, folded bool, frames []Frame) bool {
 	now := time.Now()
 	t.mu.Lock()
@@ -97,7 +101,8 @@ func (t *Topic) Append(epoch string, after, through int64, folded bool, frames [
 	case t.head == unknown:
 		t.epoch, t.head = epoch, after
 	case t.epoch != epoch:
-		t.renew(epoch, after)
+		t.mu.Unlock()
+		return false
 	case folded && after != t.head, after > t.head:
 		t.mu.Unlock()
 		return false
@@ -105,6 +110,9 @@ func (t *Topic) Append(epoch string, after, through int64, folded bool, frames [
 	if through <= t.head {
 		t.mu.Unlock()
 		return true
+	}
+	if folded && int64(len(frames)) < through-after {
+		t.folded = through
 	}
 	grown := 0
 	for _, f := range frames {
@@ -135,34 +143,23 @@ func (t *Topic) Append(epoch string, after, through int64, folded bool, frames [
 
 // Skip moves the head without frames: what lies in between is had from the
 // Log. It is for when nobody is attached, so that nothing needs to be encoded;
-// whoever attaches meanwhile is served from the Log.
-func (t *Topic) Skip(epoch string, rev int64) {
+// whoever attaches meanwhile is served from the Log. It reports false, and does
+// nothing, where the topic is in another epoch.
+func (t *Topic) Skip(epoch string, rev int64) bool {
 	t.mu.Lock()
 	switch {
 	case t.head == unknown:
 		t.epoch, t.head = epoch, rev
 	case t.epoch != epoch:
-		t.renew(epoch, rev)
+		t.mu.Unlock()
+		return false
 	case t.head < rev:
 		t.forget()
 		t.head = rev
 	}
 	t.mu.Unlock()
 	t.schedule()
-}
-
-// Renew tells the topic that its log has another epoch, whose head is rev.
-// Every cursor of an earlier epoch starts over. Where the topic knows of the
-// epoch, nothing happens.
-func (t *Topic) Renew(epoch string, rev int64) {
-	t.mu.Lock()
-	if t.head == unknown || t.epoch == epoch {
-		t.mu.Unlock()
-		return
-	}
-	t.renew(epoch, rev)
-	t.mu.Unlock()
-	t.schedule()
+	return true
 }
 
 // forget drops the ring. The lock is held.
@@ -172,12 +169,6 @@ func (t *Topic) forget() {
 		t.hub.size.Add(-int64(r.bytes))
 		t.hub.cold.remove(r)
 	}
-}
-
-func (t *Topic) renew(epoch string, head int64) {
-	t.forget()
-	t.epoch, t.head = epoch, head
-	t.gen.Add(1)
 }
 
 // maxSignals bounds how many signals wait for a lane; the oldest give way.
@@ -252,14 +243,20 @@ func (t *Topic) list(lane int) *members {
 func (t *Topic) Drop() {
 	t.mu.Lock()
 	t.forget()
+	t.eras = nil
 	t.mu.Unlock()
 }
 
 // Holds reports whether a cursor of the epoch could go on from after without
-// the Log being asked, and where the head is.
-func (t *Topic) Holds(epoch string, after int64) (head int64, ok bool) {
+// the Log being asked, in which epoch it would, and where the head is.
+func (t *Topic) Holds(epoch string, after int64) (now string, head int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	ok = t.epoch == epoch
+	if !ok {
+		e := t.eras.named(epoch)
+		ok = e != nil && after <= e.good
+	}
 	// Where nobody is attached, the topic may have missed something.
-	return t.head, t.subs.Load() > 0 && t.epoch == epoch && t.admits(after)
+	return t.epoch, t.head, ok && t.subs.Load() > 0 && t.admits(after)
 }

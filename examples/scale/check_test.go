@@ -35,7 +35,7 @@ func feed(frames ...[]byte) (c cursor, err error) {
 
 func TestCursorFollows(t *testing.T) {
 	c, err := feed(joinedAt(4, "e"), message(5), message(6), wire.AppendRoom(nil, &wire.Room{ID: "room-0", Rev: 7}), message(8),
-		wire.AppendPresence(nil, &wire.Presence{Room: "room-0", Online: 2}), wire.AppendSynced(nil, "room-0", 8))
+		wire.AppendPresence(nil, &wire.Presence{Room: "room-0", Online: 2}), wire.AppendSynced(nil, "room-0", "e", 8))
 	require.NoError(t, err)
 	require.EqualValues(t, 8, c.rev)
 }
@@ -53,7 +53,7 @@ func TestCursorFindsWhatIsNotInOrder(t *testing.T) {
 		"before joined":       {message(1)},
 		"presence before it":  {wire.AppendPresence(nil, &wire.Presence{Room: "room-0"})},
 		"joined twice":        {joinedAt(4, "e"), joinedAt(4, "e")},
-		"synced too early":    {joinedAt(4, "e"), message(5), wire.AppendSynced(nil, "room-0", 6)},
+		"synced too early":    {joinedAt(4, "e"), message(5), wire.AppendSynced(nil, "room-0", "e", 6)},
 		"reset":               {joinedAt(4, "e"), wire.AppendReset(nil, &wire.Reset{Room: "room-0", Epoch: "e", Head: 9})},
 		"left":                {joinedAt(4, "e"), wire.AppendLeft(nil, "room-0", "forbidden")},
 		"reconnect":           {wire.AppendReconnect(nil, 1, "restart")},
@@ -75,7 +75,7 @@ func TestCursorResumes(t *testing.T) {
 		c, err := feed(joinedAt(4, "e"), message(5))
 		require.NoError(t, err)
 		c.behind = true
-		for _, f := range [][]byte{joined, message(6), message(7), wire.AppendSynced(nil, "room-0", 7)} {
+		for _, f := range [][]byte{joined, message(6), message(7), wire.AppendSynced(nil, "room-0", "e", 7)} {
 			if _, _, err := c.read(f); err != nil {
 				return err
 			}

@@ -46,9 +46,11 @@ func AppendReset(dst []byte, r *Reset) []byte {
 	return append(optTrue(b, "more", r.More), '}')
 }
 
-// AppendSynced appends a synced frame: a lagging cursor has reached the head.
-func AppendSynced(dst []byte, room string, rev int64) []byte {
+// AppendSynced appends a synced frame: a lagging cursor has reached the head,
+// or the log goes on under another epoch.
+func AppendSynced(dst []byte, room, epoch string, rev int64) []byte {
 	b := optString(open(dst, "synced"), "room", room)
+	b = optString(b, "epoch", epoch)
 	return append(appendInt(b, "rev", rev), '}')
 }
 

@@ -142,7 +142,7 @@ var serverFrames = map[string][]byte{
 		Ref: "5", Room: dm, Epoch: epoch, Head: 1, State: &direct, Online: 1, Users: []wire.User{alice},
 	}),
 	"reset":  wire.AppendReset(nil, &wire.Reset{Room: "general", Epoch: epoch, Head: 57, Messages: []wire.Message{hello}, More: true}),
-	"synced": wire.AppendSynced(nil, "general", 59),
+	"synced": wire.AppendSynced(nil, "general", epoch, 59),
 	"left":   wire.AppendLeft(nil, "general", wire.CodeForbidden),
 	"room":   wire.AppendRoom(nil, &general),
 
