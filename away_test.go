@@ -19,7 +19,7 @@ func presenceServer() *Server {
 }
 
 func presenceRoom(s *Server) *liveRoom {
-	return &liveRoom{srv: s, id: "r", others: &others{known: true}}
+	return &liveRoom{srv: s, id: "r", others: &others{read: 1}}
 }
 
 // seen is all that can be told of who is in a room.
