@@ -183,7 +183,7 @@ func FuzzFrames(f *testing.F) {
 		event(t, wire.AppendRoom(nil, &r))
 		event(t, wire.AppendAck(nil, &wire.Ack{Ref: nonce, Room: room, ID: id, Seq: seq, Rev: rev, CreatedAt: m.CreatedAt}))
 		event(t, wire.AppendLeft(nil, room, id))
-		event(t, wire.AppendSynced(nil, room, rev))
+		event(t, wire.AppendSynced(nil, room, id, rev))
 		event(t, wire.AppendPong(nil, nonce, m.CreatedAt))
 		event(t, wire.AppendReconnect(nil, rev, name))
 		event(t, wire.AppendWelcome(nil, &wire.Welcome{Ref: nonce, Session: id, User: m.User, ExpiresInMS: rev, HeartbeatMS: size}))
