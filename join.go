@@ -166,6 +166,11 @@ func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire
 	if !ok || info == nil || s.may(ctx, c.cmd.User, ActionRead, info) != nil {
 		return nil
 	}
+	// Some of what the ring holds may not be to be had any more. While the store
+	// does not answer nobody can tell, and who is hardly behind goes on.
+	if floor, err := r.floor(ctx); j.After < floor || err != nil && !outage(err) {
+		return nil
+	}
 	state := s.wireRoom(info, s.profiles.many(ctx, info.Peers))
 	return &wire.Joined{Epoch: epoch, Head: head, State: &state}
 }

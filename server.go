@@ -36,6 +36,7 @@ type Server struct {
 	rooms     roomTable
 	users     directory
 	profiles  profiles
+	floors    floors
 	looks     Limiter // of firstAnswer
 	health    health
 	admission admission

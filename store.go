@@ -26,7 +26,7 @@ import (
 //
 // The package storage/storagetest proves an implementation, and the methods of
 // [Change] help with it. Further powers are small optional interfaces:
-// [RoomLister], [RoomRemover], [EpochStarter], and of stores that several
+// [RoomLister], [RoomRemover], [Retainer], [EpochStarter], and of stores that several
 // servers share [Watcher] and [PresenceKeeper]. A wrapper shows those of the
 // store below by a method Unwrap() Store.
 type Store interface {
@@ -231,6 +231,14 @@ type RoomSummary struct {
 // room does not exist afterwards; created again, it has another epoch.
 type RoomRemover interface {
 	RemoveRoom(ctx context.Context, room string) error
+}
+
+// Retainer is a Store that can say that it keeps everything. Of one that does
+// not, a Server asks how far a room has been trimmed before it lets a client go
+// on from what it holds in memory itself.
+type Retainer interface {
+	// KeepsAll reports whether no message ever goes by age or number.
+	KeepsAll() bool
 }
 
 // EpochStarter is a Store that can be told to start a new epoch of a room:

@@ -89,6 +89,9 @@ func (s *Store) RemoveRoom(ctx context.Context, key string) error {
 	return nil
 }
 
+// KeepsAll implements [chat.Retainer].
+func (s *Store) KeepsAll() bool { return s.opts.MaxMessages < 0 && s.opts.MaxAge == 0 }
+
 // NewEpoch implements [chat.EpochStarter].
 func (s *Store) NewEpoch(ctx context.Context, key string) (chat.Position, error) {
 	if err := alive(ctx); err != nil {

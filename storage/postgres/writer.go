@@ -30,6 +30,9 @@ func (s *Store) Append(ctx context.Context, key string, known chat.Position, cha
 	return j.results, nil
 }
 
+// KeepsAll implements [chat.Retainer].
+func (s *Store) KeepsAll() bool { return s.opt.MaxMessages == 0 && s.opt.MaxAge == 0 }
+
 // NewEpoch implements [chat.EpochStarter].
 func (s *Store) NewEpoch(ctx context.Context, key string) (chat.Position, error) {
 	j := &job{newEpoch: true}

@@ -145,6 +145,9 @@ func (s *Store) RemoveRoom(ctx context.Context, room string) error {
 	return err
 }
 
+// KeepsAll implements [chat.Retainer].
+func (s *Store) KeepsAll() bool { return s.opts.MaxMessages == 0 && s.opts.MaxAge == 0 }
+
 // NewEpoch implements [chat.EpochStarter].
 func (s *Store) NewEpoch(ctx context.Context, room string) (chat.Position, error) {
 	reply, err := s.onRoom(ctx, room, "epoch", rand.Text())

@@ -77,6 +77,9 @@ func (s *Store) RemoveRoom(ctx context.Context, room string) error {
 	return s.do(ctx, &request{op: opRemove, room: room})
 }
 
+// KeepsAll implements [chat.Retainer].
+func (s *Store) KeepsAll() bool { return s.opts.MaxMessages == 0 && s.opts.MaxAge == 0 }
+
 // NewEpoch implements [chat.EpochStarter].
 func (s *Store) NewEpoch(ctx context.Context, room string) (chat.Position, error) {
 	r := &request{op: opEpoch, room: room}
