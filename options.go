@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -45,14 +44,28 @@ type Options struct {
 	Users func(ctx context.Context, ids []string) ([]User, error)
 
 	// Origins are the origins that browsers may connect from, beside the
-	// server's own host: "https://app.example.com", "https://*.example.com",
-	// or "*" for every one. They govern upgrades, CORS and unsafe REST methods
-	// alike. Default: only the same host.
+	// server's own host: "https://app.example.com", "https://*.example.com" for
+	// every host below, or "*" for every origin. Ports that are the scheme's own may
+	// be left out. Web views have origins like "capacitor://localhost", "file://"
+	// (any file) or "null" (any page without an origin, sandboxed frames of other
+	// sites among them); like "*", the latter two let REST be called without
+	// cookies only. Origins govern upgrades, CORS and unsafe REST methods alike. An
+	// entry that no browser's origin can match is an error. Default: only the same
+	// host; a page of plain http is not let in where the request came over https.
 	Origins []string
 
-	// TrustedProxies are those whose X-Forwarded-For is believed. Default:
-	// none, the peer's address is the client's.
+	// TrustedProxies are those whose word on the client's address is taken, and in
+	// X-Forwarded-Proto on its scheme. Whoever speaks through a Unix socket is
+	// trusted always: there is no other address. Default: none, the peer's address
+	// is the client's.
 	TrustedProxies []netip.Prefix
+
+	// ProxyHeader is where those write it: "X-Forwarded-For" and "Forwarded" (RFC
+	// 7239) hold a list, of which the last one that is no trusted proxy counts, any
+	// other, such as "X-Real-IP", one address. Addresses may have ports and
+	// brackets. The proxy must set or extend this header in every request.
+	// Default: "X-Forwarded-For".
+	ProxyHeader string
 
 	// QueryToken names a URL parameter that may carry the token, for clients
 	// that can set no header and send no first frame. URLs end up in logs:
@@ -159,15 +172,18 @@ func (o *Options) settle() (*Options, error) {
 			bad(fmt.Sprintf("Middleware[%d]", i), "is nil")
 		}
 	}
-	for i, o := range c.Origins {
-		if !validOrigin(o) {
-			bad(fmt.Sprintf("Origins[%d]", i), "%q is not an origin like https://app.example.com or https://*.example.com", o)
-		}
-	}
+	readOrigins(c.Origins, bad)
 	for i, p := range c.TrustedProxies {
 		if !p.IsValid() {
 			bad(fmt.Sprintf("TrustedProxies[%d]", i), "is not a prefix; netip.MustParsePrefix makes one")
+		} else if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // peers are compared without the wrapping
+			c.TrustedProxies[i] = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 		}
+	}
+	if c.ProxyHeader = http.CanonicalHeaderKey(c.ProxyHeader); c.ProxyHeader == "" {
+		c.ProxyHeader = forwardedFor
+	} else if !isHeaderName(c.ProxyHeader) {
+		bad("ProxyHeader", "%q is not the name of a header", c.ProxyHeader)
 	}
 	if len(c.Tenant) > 64 || !printable(c.Tenant) {
 		bad("Tenant", "%q is not printable ASCII without \"/\", at most 64 bytes", c.Tenant)
@@ -249,18 +265,13 @@ func (l *Limits) settle(bad func(field, format string, args ...any)) {
 	}
 }
 
-// validOrigin takes what a browser may send as its Origin, that with "*." in
-// front of the host, which covers what is below it, and "*".
-func validOrigin(o string) bool {
-	if o == "*" {
-		return true
+func isHeaderName(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", s[i]) >= 0 {
+			return false
+		}
 	}
-	u, err := url.Parse(o)
-	if err != nil || u.Scheme == "" {
-		return false
-	}
-	host := strings.TrimPrefix(u.Host, "*.")
-	return host != "" && !strings.Contains(host, "*") && strings.EqualFold(o, u.Scheme+"://"+u.Host)
+	return s != ""
 }
 
 func printable(s string) bool {

@@ -87,6 +87,33 @@ var originRows = []struct {
 	{"loopback IPv6", nil, "http://[::1]:5173", "127.0.0.1:8080", true},
 	{"loopback page, real host", nil, "http://localhost:5173", "chat.example.com", false},
 	{"foreign page, loopback host", nil, "https://evil.example", "localhost:8080", false},
+	{"own port written by the proxy", nil, "https://chat.example.com", "chat.example.com:443", true},
+	{"own port written by the page", nil, "http://chat.example.com:80", "chat.example.com", true},
+	{"the other scheme's port", nil, "http://chat.example.com", "chat.example.com:443", false},
+	{"the other scheme's port, back", nil, "https://chat.example.com", "chat.example.com:80", false},
+	{"own port, IPv6", nil, "https://[2001:DB8::1]", "[2001:db8:0::1]:443", true},
+	{"ftp page of the same host", nil, "ftp://chat.example.com", "chat.example.com", false},
+	{"app of the same host", nil, "capacitor://localhost", "localhost", false},
+	{"the own host as a user part", nil, "http://evil.tld@chat.example.com", "chat.example.com", false},
+	{"the own host with a password", nil, "https://a:b@chat.example.com", "chat.example.com", false},
+	{"a path", nil, "https://chat.example.com/", "chat.example.com", false},
+	{"a query", nil, "https://chat.example.com?x", "chat.example.com", false},
+	{"a fragment", nil, "https://chat.example.com#x", "chat.example.com", false},
+	{"a backslash", nil, `https://evil.tld\@chat.example.com`, "chat.example.com", false},
+	{"two in one", nil, "https://chat.example.com https://evil.tld", "chat.example.com", false},
+	{"no port behind the colon", nil, "https://chat.example.com:", "chat.example.com", false},
+	{"listed user part", []string{"https://app.example.com"}, "https://evil.tld@app.example.com", "x.test", false},
+	{"listed with its port", []string{"https://app.example.com:443"}, "https://app.example.com", "x.test", true},
+	{"pattern with its port", []string{"https://*.example.com:443"}, "https://a.example.com", "x.test", true},
+	{"pattern with another port", []string{"https://*.example.com:8443"}, "https://a.example.com", "x.test", false},
+	{"listed in capitals", []string{"HTTPS://App.Example.Com"}, "https://app.example.com", "x.test", true},
+	{"null named", []string{"null"}, "null", "x.test", true},
+	{"null named, another", []string{"null"}, "https://evil.example", "x.test", false},
+	{"file named", []string{"file://"}, "file://", "x.test", true},
+	{"file not named", nil, "file://", "x.test", false},
+	{"file named, null", []string{"file://"}, "null", "x.test", false},
+	{"app named", []string{"capacitor://localhost"}, "capacitor://localhost", "x.test", true},
+	{"app named, another", []string{"capacitor://localhost"}, "ionic://localhost", "x.test", false},
 	{"localhost look-alike", nil, "http://localhost.evil.example", "localhost:8080", false},
 }
 
@@ -147,7 +174,7 @@ func TestForeignPageCannotUpgradeThroughAnyDoor(t *testing.T) {
 
 func TestStarNeverComesWithCredentials(t *testing.T) {
 	srv := newServer(t, chat.Options{Origins: []string{"*"}})
-	for _, origin := range []string{"https://evil.example", "null"} {
+	for _, origin := range []string{"https://evil.example", "null", "file://"} {
 		for _, method := range []string{"GET", "OPTIONS"} {
 			h := asked(t, srv, method, "http://chat.example.com/rooms", "", "Origin", origin).Header()
 			require.NotEmpty(t, h.Get("Access-Control-Allow-Origin"))
@@ -234,6 +261,16 @@ func TestForwardedAddressesAreBelievedOfProxiesOnly(t *testing.T) {
 		require.Equal(t, "198.51.100.7", s.via(&rec, "203.0.113.1, 198.51.100.7, 10.1.2.3"), "the last one that is no proxy of ours")
 		require.Equal(t, "198.51.100.7", s.via(&rec, "203.0.113.1", "198.51.100.7"))
 		require.Equal(t, "2001:db8::1", s.via(&rec, "2001:db8::1"))
+		for said, want := range map[string]string{
+			"198.51.100.7:5678": "198.51.100.7", "[2001:db8::1]:443": "2001:db8::1", "[2001:db8::1]": "2001:db8::1",
+			"2001:db8::2, 10.1.2.3:80": "2001:db8::2", "::ffff:198.51.100.7": "198.51.100.7", "[::ffff:198.51.100.7]:80": "198.51.100.7",
+			"198.51.100.7,": "198.51.100.7", "198.51.100.7, 10.1.2.3:65535 , ": "198.51.100.7",
+			"fe80::1%eth0": "fe80::1", "198.51.100.7, unknown": "127.0.0.1", "198.51.100.7, nonsense, 10.1.2.3": "10.1.2.3",
+			"198.51.100.7:": "127.0.0.1", "198.51.100.7:http": "127.0.0.1", "[198.51.100.7]": "127.0.0.1", "[2001:db8::1": "127.0.0.1",
+			"[2001:db8::1]x": "127.0.0.1", "1.2.3.4:5:6": "127.0.0.1",
+		} {
+			require.Equal(t, want, s.via(&rec, said), said)
+		}
 		require.Equal(t, "127.0.0.1", s.via(&rec, "nonsense"))
 		require.Equal(t, "127.0.0.1", s.via(&rec))
 	})

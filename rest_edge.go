@@ -70,8 +70,7 @@ const corsMaxAge = "3600"
 // cors lets the pages of allowed origins read the answers, and nobody else's
 // page do anything: a browser sends cookies along with whatever page asks.
 func (s *Server) cors(w http.ResponseWriter, r *http.Request) error {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
+	if len(r.Header["Origin"]) == 0 {
 		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" && r.Method != http.MethodGet && r.Method != http.MethodHead {
 			return &Error{Code: CodeForbidden, Message: "a request of another site"}
 		}
@@ -79,11 +78,12 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) error {
 	}
 	h := w.Header()
 	h.Add("Vary", "Origin")
-	if err := s.checkOrigin(r); err != nil {
+	trust, err := s.checkOrigin(r)
+	if err != nil {
 		return err
 	}
-	if s.originAllowed(origin, r.Host) == originNamed {
-		h.Set("Access-Control-Allow-Origin", origin)
+	if trust == originNamed {
+		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 		h.Set("Access-Control-Allow-Credentials", "true")
 	} else {
 		h.Set("Access-Control-Allow-Origin", "*") // and no cookies for whoever asks

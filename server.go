@@ -40,6 +40,8 @@ type Server struct {
 	looks     Limiter // of firstAnswer
 	health    health
 	admission admission
+	origins   origins
+	strangers sampler
 	cluster   *cluster      // nil: nobody shares the store
 	repairs   chan struct{} // bounds how many rooms catch up at once
 
@@ -75,6 +77,7 @@ func New(o *Options) (*Server, error) {
 		DeadCode: wire.CloseIdle, StallCode: wire.CloseLagging,
 		Deflate: opt.Compression, Logger: opt.Logger,
 	}
+	s.origins = readOrigins(opt.Origins, func(string, string, ...any) {}) // settle has complained
 	s.admission.init(l)
 	s.admit(&to)
 	tr, err := transport.New(to)

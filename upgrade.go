@@ -2,11 +2,8 @@ package chat
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 	"unique"
@@ -26,8 +23,15 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err.(*transport.HandshakeError))
 		return
 	}
-	if err := s.transport.Upgrade(w, r, u, open); err != nil { // which has been answered
-		s.log.Warn("chat: not upgraded", "path", r.URL.Path, "error", err)
+	err = s.transport.Upgrade(w, r, u, open)
+	switch e, known := errors.AsType[*transport.HandshakeError](err); {
+	case err == nil: // else it has been answered
+	case known && e.Status < http.StatusInternalServerError: // anybody can do that, at any rate
+		s.strangers.warn(s.log, "chat: not upgraded", "path", clip(r.URL.Path), "error", err)
+	case known: // how the chat is mounted
+		s.strangers.warn(s.log, "chat: cannot upgrade", "path", clip(r.URL.Path), "error", err)
+	default:
+		s.strangers.warn(s.log, "chat: upgrade cut off", "path", clip(r.URL.Path), "error", err)
 	}
 }
 
@@ -49,7 +53,7 @@ func (s *Server) accept(r *http.Request) (transport.Upgrade, func(*transport.Con
 	if !strings.HasSuffix(r.URL.Path, "/ws") {
 		return u, nil, handshakeError(&Error{Code: CodeNotFound, Message: "no WebSocket at " + clip(r.URL.Path) + ": it is at /ws under the mount"})
 	}
-	if err := s.checkOrigin(r); err != nil {
+	if _, err := s.checkOrigin(r); err != nil {
 		return u, nil, handshakeError(err)
 	}
 	ip := s.clientIP(r)
@@ -82,10 +86,14 @@ func (s *Server) accept(r *http.Request) (transport.Upgrade, func(*transport.Con
 func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, error) {
 	c := newCall(nil)
 	defer c.free()
-	if name := s.opt.QueryToken; name != "" && r.Header.Get("Authorization") == "" {
+	// A site may stand behind basic authentication of its own: what a browser sends for
+	// that is no token of ours. It is up to Authenticate whether it counts.
+	bearer := bearsToken(r)
+	if name := s.opt.QueryToken; name != "" && !bearer {
 		if token := r.URL.Query().Get(name); token != "" {
 			r = r.Clone(r.Context())
 			r.Header.Set("Authorization", "Bearer "+token)
+			bearer = true
 		}
 	}
 	c.cmd.Type, c.cmd.RemoteIP, c.request = CmdAuth, ip, r
@@ -108,13 +116,23 @@ func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, 
 		err = c.identified()
 	}
 	if err != nil {
-		if upgrade && errors.Is(err, ErrUnauthenticated) && r.Header.Get("Authorization") == "" {
+		if upgrade && errors.Is(err, ErrUnauthenticated) && !bearer {
 			return nil, nil
 		}
 		return nil, err
 	}
 	who := c.cmd.User
 	return &who, nil
+}
+
+// bearsToken reports whether a request has a header that must be meant for us.
+func bearsToken(r *http.Request) bool {
+	for _, v := range r.Header["Authorization"] {
+		if scheme, _, _ := strings.Cut(v, " "); strings.EqualFold(scheme, "Bearer") {
+			return true
+		}
+	}
+	return false
 }
 
 // openSession makes the session of a connection that has been upgraded.
@@ -147,100 +165,6 @@ func handshakeError(err error) *transport.HandshakeError {
 		Status: status(e.Code), Reason: e.Message, Header: h,
 		Body: wire.AppendErrorObject(nil, &wire.Error{Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.RetryAfter.Milliseconds()}),
 	}
-}
-
-// checkOrigin lets browsers in from the server's own host and from
-// Options.Origins. Whoever is not a browser sends no Origin.
-func (s *Server) checkOrigin(r *http.Request) error {
-	origins := r.Header["Origin"]
-	if len(origins) == 0 {
-		return nil
-	}
-	if len(origins) == 1 && s.originAllowed(origins[0], r.Host) != originRefused {
-		return nil
-	}
-	s.log.Warn("chat: origin refused", "origin", clip(origins[0]), "host", clip(r.Host), "option", "Options.Origins")
-	return &Error{Code: CodeForbidden, Message: "origin " + clip(origins[0]) + " is not allowed; see Options.Origins"}
-}
-
-// How much an origin is trusted.
-const (
-	originRefused = iota
-	originAnybody // only because everybody is let in
-	originNamed   // the server's own, or one that the host has named
-)
-
-func (s *Server) originAllowed(origin, host string) int {
-	trust := originRefused
-	if slices.Contains(s.opt.Origins, "*") {
-		trust = originAnybody
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" { // "null", for one
-		return trust
-	}
-	if strings.EqualFold(u.Host, host) || isLoopback(u.Host) && isLoopback(host) {
-		return originNamed
-	}
-	for _, o := range s.opt.Origins {
-		if strings.EqualFold(o, origin) {
-			return originNamed
-		}
-		// https://*.example.com covers every host below, not example.com.
-		if scheme, rest, ok := strings.Cut(o, "://*."); ok && strings.EqualFold(u.Scheme, scheme) {
-			if h := strings.ToLower(u.Host); strings.HasSuffix(h, "."+strings.ToLower(rest)) {
-				return originNamed
-			}
-		}
-	}
-	return trust
-}
-
-// isLoopback tells development on one machine, where the page often comes from
-// another port than the chat.
-func isLoopback(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && ip.IsLoopback()
-}
-
-// clientIP is the address of who sent the request: the peer's, or, where that
-// is a trusted proxy, the last one in X-Forwarded-For that is none.
-func (s *Server) clientIP(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	ip := ap.Addr().Unmap()
-	if !s.trusted(ip) {
-		return ip
-	}
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			return ip
-		}
-		if ip = hop.Unmap(); !s.trusted(ip) {
-			return ip
-		}
-	}
-	return ip
-}
-
-func (s *Server) trusted(ip netip.Addr) bool {
-	for _, p := range s.opt.TrustedProxies {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
 }
 
 // clip shortens what comes from outside for messages and logs.
