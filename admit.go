@@ -195,3 +195,15 @@ func roomIn(files uint64) int {
 	n := int(files)
 	return max(n-max(64, n/50), n/2, 1)
 }
+
+// requestRoom is the default of Limits.Requests.
+func requestRoom() int {
+	files := openFiles()
+	if conns := roomIn(files); conns > 0 {
+		return max((int(files)-conns)/2, 16)
+	}
+	return 1024
+}
+
+// fileRoom is the default of Limits.Connections.
+func fileRoom() int { return roomIn(openFiles()) }

@@ -2,5 +2,7 @@
 
 package chat
 
-// fileRoom is the default of Limits.Connections: there is no limit to go by.
-func fileRoom() int { return 0 }
+import "math"
+
+// openFiles is how many this process may have open: there is no limit to go by.
+func openFiles() uint64 { return math.MaxUint64 }

@@ -2,13 +2,16 @@
 
 package chat
 
-import "syscall"
+import (
+	"math"
+	"syscall"
+)
 
-// fileRoom is the default of Limits.Connections.
-func fileRoom() int {
+// openFiles is how many this process may have open.
+func openFiles() uint64 {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
-		return 0
+		return math.MaxUint64
 	}
-	return roomIn(r.Cur)
+	return r.Cur
 }

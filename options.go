@@ -134,6 +134,13 @@ type Limits struct {
 	// ConnectionsPerIP are those from one address after TrustedProxies, IPv6 by /64.
 	// Keep it above what a NAT may hold. Default: no bound.
 	ConnectionsPerIP int
+	// Requests are the REST calls under way at once, of which one user may have a
+	// quarter; ConnectionsPerIP bounds them as well. Default: half of the open files
+	// that Connections leaves, 1,024 where there is no limit of files.
+	Requests int
+	// RequestTimeout is how long the body of a REST call may take to come, and its
+	// answer to be taken; 30 s. The http.Server has to bound the header.
+	RequestTimeout time.Duration
 	// MemoryBytes is what the Go runtime holds of the system's memory, looked at
 	// every 100 ms at most. Default: 90 % of GOMEMLIMIT, no bound without one.
 	MemoryBytes int64
@@ -232,6 +239,8 @@ func (l *Limits) settle(bad func(field, format string, args ...any)) {
 	setInt("Backfill", &l.Backfill, 16)
 	setInt("Outstanding", &l.Outstanding, 64)
 	setInt("Connections", &l.Connections, fileRoom())
+	setInt("Requests", &l.Requests, requestRoom())
+	setTime("RequestTimeout", &l.RequestTimeout, 30*time.Second)
 	setInt("ConnectionsPerIP", &l.ConnectionsPerIP, 0)
 	if l.MemoryBytes < 0 {
 		bad("Limits.MemoryBytes", "%d is negative", l.MemoryBytes)

@@ -48,13 +48,14 @@ const catchAll = "/"
 // answered here: the mux would redirect it, and as it does not know where it is
 // mounted, out of the mount.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	r = s.within(w, r)
 	p := r.URL.EscapedPath()
 	clean := path.Clean("/" + p)
 	if clean != "/" && strings.HasSuffix(p, "/") {
 		clean += "/"
 	}
 	if p != clean {
-		writeError(w, &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(p)) + ": paths are not cleaned up"})
+		s.writeError(w, r, &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(p)) + ": paths are not cleaned up"})
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -70,21 +71,32 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	if !s.inUse.enter() {
-		writeError(w, asError(ErrServerClosed))
+		s.writeError(w, r, asError(ErrServerClosed))
 		return
 	}
 	defer s.inUse.leave()
 	if err := s.cors(w, r); err != nil {
-		writeError(w, err)
+		s.writeError(w, r, err)
 		return
 	}
 	ip := s.clientIP(r)
+	if err := s.requests.enter(ip); err != nil {
+		s.admission.rejected.Add(1)
+		s.writeError(w, r, err)
+		return
+	}
+	defer s.requests.leave(ip)
 	who, err := s.identify(r, ip, false)
 	if err == nil && who == nil {
 		err = &Error{Code: CodeUnauthenticated, Message: "not authenticated"}
 	}
+	if err == nil {
+		if err = s.requests.enterUser(who.ID); err == nil {
+			defer s.requests.leaveUser(who.ID)
+		}
+	}
 	if err != nil {
-		writeError(w, err)
+		s.writeError(w, r, err)
 		return
 	}
 	c := newCall(nil)
@@ -93,16 +105,10 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 	c.wire.Ref = ""
 	status, body, err := f(r, c, func() error { return s.dispatch(r.Context(), c) })
 	if err != nil {
-		writeError(w, err)
+		s.writeError(w, r, err)
 		return
 	}
-	if len(body) == 0 {
-		w.WriteHeader(status)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	s.answer(w, r, status, body)
 }
 
 func (s *Server) getRooms(r *http.Request, c *call, run func() error) (int, []byte, error) {
@@ -376,15 +382,13 @@ func deref(p *string) string {
 }
 
 // healthz says that the process answers.
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, `{"status":"ok"}`)
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	s.answer(w, r, http.StatusOK, []byte(`{"status":"ok"}`))
 }
 
 // readyz says whether the server takes clients: not while it drains, and not
 // while the store does not answer.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
 	reason := ""
 	if s.closing.Load() {
 		reason = "draining"
@@ -400,11 +404,10 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if reason == "" {
-		_, _ = io.WriteString(w, `{"status":"ready"}`)
+		s.answer(w, r, http.StatusOK, []byte(`{"status":"ready"}`))
 		return
 	}
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = fmt.Fprintf(w, `{"status":"not ready","reason":%q}`, reason)
+	s.answer(w, r, http.StatusServiceUnavailable, fmt.Appendf(nil, `{"status":"not ready","reason":%q}`, reason))
 }
 
 // methods are those that the path has something for.
@@ -423,15 +426,15 @@ func (s *Server) methods(r *http.Request) (list []string) {
 func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions {
 		if err := s.cors(w, r); err != nil {
-			writeError(w, err)
+			s.writeError(w, r, err)
 			return
 		}
-		w.WriteHeader(http.StatusNoContent)
+		s.answer(w, r, http.StatusNoContent, nil)
 		return
 	}
 	if allow := s.methods(r); len(allow) > 0 {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
-		writeStatus(w, http.StatusMethodNotAllowed, &Error{Code: CodeInvalid, Message: "not by " + clip(r.Method)})
+		s.writeStatus(w, r, http.StatusMethodNotAllowed, &Error{Code: CodeInvalid, Message: "not by " + clip(r.Method)})
 		return
 	}
 	msg := "nothing at " + clip(r.Method+" "+r.URL.Path) + " under the mount; there are /ws, /rooms, /direct, /healthz and /readyz"
@@ -440,5 +443,5 @@ func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 			msg = "the chat was asked for " + clip(r.URL.Path) + ": mount it with http.StripPrefix(" + strconv.Quote(clip(r.URL.Path[:i])) + ", srv)"
 		}
 	}
-	writeError(w, &Error{Code: CodeNotFound, Message: msg})
+	s.writeError(w, r, &Error{Code: CodeNotFound, Message: msg})
 }

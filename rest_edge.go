@@ -50,16 +50,14 @@ func setRetryAfter(h http.Header, e *Error) {
 	}
 }
 
-func writeError(w http.ResponseWriter, err error) {
+func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
-	writeStatus(w, status(e.Code), e)
+	s.writeStatus(w, r, status(e.Code), e)
 }
 
-func writeStatus(w http.ResponseWriter, status int, e *Error) {
-	w.Header().Set("Content-Type", "application/json")
+func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int, e *Error) {
 	setRetryAfter(w.Header(), e)
-	w.WriteHeader(status)
-	_, _ = w.Write(wire.AppendErrorObject(nil, &wire.Error{
+	s.answer(w, r, status, wire.AppendErrorObject(nil, &wire.Error{
 		Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid), RetryAfterMS: e.RetryAfter.Milliseconds(),
 	}))
 }

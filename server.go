@@ -40,6 +40,7 @@ type Server struct {
 	looks     Limiter // of firstAnswer
 	health    health
 	admission admission
+	requests  requests
 	origins   origins
 	strangers sampler
 	cluster   *cluster      // nil: nobody shares the store
@@ -79,6 +80,7 @@ func New(o *Options) (*Server, error) {
 	}
 	s.origins = readOrigins(opt.Origins, func(string, string, ...any) {}) // settle has complained
 	s.admission.init(l)
+	s.requests.init(l)
 	s.admit(&to)
 	tr, err := transport.New(to)
 	if err != nil {
@@ -185,7 +187,7 @@ type Stats struct {
 	RingBytes   int64 // encoded frames held ready now
 	BytesIn     int64
 	BytesOut    int64
-	Rejected    int64 // connections refused for lack of room
+	Rejected    int64 // connections and REST calls refused for lack of room
 
 	MaxConnections int // there is room for, see [Limits]; 0: any number
 }

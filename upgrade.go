@@ -15,12 +15,12 @@ import (
 // upgrade makes a WebSocket session of a request.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	if s.transport.Full() { // before anything is found out about who asks
-		refuse(w, handshakeError(errFull))
+		s.refuse(w, r, handshakeError(errFull))
 		return
 	}
 	u, open, err := s.accept(r)
 	if err != nil {
-		refuse(w, err.(*transport.HandshakeError))
+		s.refuse(w, r, err.(*transport.HandshakeError))
 		return
 	}
 	err = s.transport.Upgrade(w, r, u, open)
@@ -35,12 +35,11 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func refuse(w http.ResponseWriter, e *transport.HandshakeError) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *transport.HandshakeError) {
 	for k, v := range e.Header {
 		w.Header()[k] = v
 	}
-	w.WriteHeader(e.Status)
-	_, _ = w.Write(e.Body)
+	s.answer(w, r, e.Status, e.Body)
 }
 
 // accept decides about an upgrade before anything is upgraded. Its errors are

@@ -99,7 +99,12 @@ func serve(ctx context.Context, cfg config, srv *chat.Server, h http.Handler, lo
 	if err := furnish(ctx, srv); err != nil {
 		return errors.Join(err, ln.Close(), srv.Close())
 	}
-	web := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	// None of these ends a WebSocket: that is the chat's from its upgrade on.
+	web := &http.Server{
+		Handler: h, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(ln) }()
 	log.Info("chat: ready", "url", address(ln.Addr()), "store", label(cfg.store), "max_conns", srv.Stats().MaxConnections)

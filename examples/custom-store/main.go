@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/auth"
@@ -68,7 +69,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 
 	mux := http.NewServeMux()
 	mux.Handle("/chat/", http.StripPrefix("/chat", srv))
-	web := &http.Server{Handler: mux}
+	web := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 	stopped := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
 		stopped <- errors.Join(srv.Shutdown(context.WithoutCancel(ctx)), web.Shutdown(context.WithoutCancel(ctx)))

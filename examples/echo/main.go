@@ -46,7 +46,8 @@ func run(ctx context.Context, ln net.Listener, o transport.Options) error {
 		return errors.Join(err, ln.Close())
 	}
 	srv := &http.Server{
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// A refusal has been answered already.
 			_ = tr.Upgrade(w, r, transport.Upgrade{}, func(*transport.Conn) transport.Handler { return echo{} })

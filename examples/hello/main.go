@@ -7,6 +7,7 @@ import (
 	"embed"
 	"log"
 	"net/http"
+	"time"
 
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/auth"
@@ -21,8 +22,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	web := &http.Server{
+		Addr: "127.0.0.1:8080", Handler: routes(srv),
+		// Without these, who sends nothing or reads nothing stays for ever. A
+		// WebSocket is the chat's from its upgrade on, they do not end it.
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 	log.Println("open http://localhost:8080 in two windows")
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", routes(srv)))
+	log.Fatal(web.ListenAndServe())
 }
 
 func routes(srv *chat.Server) http.Handler {

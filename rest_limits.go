@@ -1,0 +1,162 @@
+package chat
+
+import (
+	"io"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// requests counts the REST calls under way, each of which holds a connection: in all,
+// by address where connections are bounded by it, and by user, so that one who never
+// sends what they have announced leaves room for others.
+type requests struct {
+	most, perIP, perUser int
+
+	mu     sync.Mutex
+	n      int
+	byIP   map[netip.Addr]int // only who has some
+	byUser map[string]int
+}
+
+func (q *requests) init(l *Limits) {
+	q.most, q.perIP, q.perUser = l.Requests, l.ConnectionsPerIP, max(l.Requests/4, 4)
+	q.byIP, q.byUser = make(map[netip.Addr]int), make(map[string]int)
+}
+
+var (
+	errBusy     = &Error{Code: CodeUnavailable, Message: "too many requests under way", RetryAfter: retryFull}
+	errBusyUser = &Error{Code: CodeRateLimited, Message: "too many requests under way", RetryAfter: retryFull}
+)
+
+// enter counts a call in; leave goes with it if that succeeds.
+func (q *requests) enter(ip netip.Addr) error {
+	ip = network(ip)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.n >= q.most {
+		return errBusy
+	}
+	if q.perIP > 0 && ip.IsValid() {
+		if q.byIP[ip] >= q.perIP {
+			return errFullIP
+		}
+		q.byIP[ip]++
+	}
+	q.n++
+	return nil
+}
+
+func (q *requests) leave(ip netip.Addr) {
+	ip = network(ip)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.n--
+	if q.perIP > 0 && ip.IsValid() {
+		if q.byIP[ip]--; q.byIP[ip] <= 0 {
+			delete(q.byIP, ip)
+		}
+	}
+}
+
+// enterUser does the same for the user, once that is known.
+func (q *requests) enterUser(id string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.byUser[id] >= q.perUser {
+		return errBusyUser
+	}
+	q.byUser[id]++
+	return nil
+}
+
+func (q *requests) leaveUser(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.byUser[id]--; q.byUser[id] <= 0 {
+		delete(q.byUser, id)
+	}
+}
+
+// within gives a request's body until then to come, also what nobody is going to read:
+// net/http reads on, to use the connection again.
+func (s *Server) within(w http.ResponseWriter, r *http.Request) *http.Request {
+	if r.ContentLength == 0 || r.Body == nil {
+		return r
+	}
+	rc, d := http.NewResponseController(w), s.opt.Limits.RequestTimeout
+	if host, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && host.ReadTimeout > 0 {
+		d = min(d, host.ReadTimeout)
+	}
+	if rc.SetReadDeadline(time.Now().Add(d)) != nil {
+		return r // a writer of the host's that cannot
+	}
+	r = r.WithContext(r.Context())
+	r.Body = &timedBody{ReadCloser: r.Body, rc: rc}
+	return r
+}
+
+// timedBody takes the deadline off once the body is there: net/http goes on to look
+// whether the client is still there, and would take a late answer for its end.
+type timedBody struct {
+	io.ReadCloser
+	rc           *http.ResponseController
+	over, failed bool
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch err {
+	case nil:
+	default:
+		b.failed = true
+	case io.EOF:
+		b.over = true
+		_ = b.rc.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// restGrace is how long a body may take that nobody is going to read.
+const restGrace = time.Second
+
+// rest reads what is left of a body that is answered already, since only then another
+// request can follow, and reports whether it was all. net/http would do the same before
+// it wrote an answer, for as long as the client likes.
+func (b *timedBody) rest(most int64) bool {
+	if b.over {
+		return true
+	}
+	if !b.failed {
+		_ = b.rc.SetReadDeadline(time.Now().Add(restGrace))
+		_, _ = io.CopyN(io.Discard, b, most)
+	}
+	return b.over
+}
+
+// answer writes a whole answer and gives it until then to be taken.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	h := w.Header()
+	if len(body) > 0 {
+		h.Set("Content-Type", "application/json")
+	}
+	if status != http.StatusNoContent {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	rc := http.NewResponseController(w)
+	if b, ok := r.Body.(*timedBody); ok && !b.rest(int64(s.opt.Limits.MessageBytes)) {
+		h.Set("Connection", "close")
+	}
+	err := rc.SetWriteDeadline(time.Now().Add(s.opt.Limits.RequestTimeout))
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+	if err != nil {
+		return
+	}
+	// What waits in buffers goes out within the deadline, too; then it is taken off
+	// for the connection's next request, which may be the host's own.
+	_ = rc.Flush()
+	_ = rc.SetWriteDeadline(time.Time{})
+}
