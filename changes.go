@@ -57,7 +57,9 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 			return
 		}
 		for _, e := range page.Entries {
-			if !yield(live.named(e), nil) {
+			entry := live.named(e)
+			entry.Position = Position{Epoch: page.Head.Epoch, Rev: e.Rev}
+			if !yield(entry, nil) {
 				return
 			}
 		}

@@ -61,7 +61,9 @@ type Command struct {
 	Peer        string // CmdJoin of a direct room: the other user
 
 	// Result is the message that a CmdMessage, CmdEdit or CmdDelete led to,
-	// once next has returned nil. It is a copy.
+	// once next has returned nil. It is a copy. A middleware that returns nil without it
+	// has kept the command to itself: the client is told that it is held, see
+	// docs/protocol.md.
 	Result *Message
 	// Duplicate says that Result had been stored before, under the same nonce.
 	Duplicate bool

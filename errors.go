@@ -8,7 +8,7 @@ import (
 )
 
 // Code says what kind of failure an [Error] is. The same strings cross the
-// wire and appear in the TypeScript client.
+// wire.
 type Code string
 
 // The closed set of codes.

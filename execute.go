@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -109,8 +108,8 @@ func (l *Limits) check(content string, attachments int, meta []byte) error {
 	if len(meta) > l.Meta {
 		return (&Error{Code: CodeTooLarge, Message: "meta is too large"}).WithField("meta")
 	}
-	if attachments == 0 && strings.TrimSpace(content) == "" {
-		return (&Error{Code: CodeInvalid, Message: "the content is empty"}).WithField("content")
+	if attachments == 0 && !wire.Visible(content) {
+		return (&Error{Code: CodeInvalid, Message: "there is nothing to be seen of the content"}).WithField("content")
 	}
 	return nil
 }

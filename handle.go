@@ -19,7 +19,7 @@ func (s *session) handle(c *call, payload []byte) {
 		return
 	}
 	if c.wire.Type == wire.TypePing {
-		s.send(func(b []byte) []byte { return wire.AppendPong(b, c.wire.Ref, time.Now()) })
+		s.ping(c)
 		return
 	}
 	if c.wire.Type == wire.TypeAuth {
@@ -155,15 +155,13 @@ func (c *call) take1(j wire.Join) {
 	}
 }
 
-// refuse answers a frame that did not become a command.
-func (s *session) refuse(c *call, err *Error) { s.answer(c, err) }
-
 // answer tells the client how its command went. Successes without a ref are
 // not answered; errors always are.
 func (s *session) answer(c *call, err error) {
 	ref, cmd := c.wire.Ref, &c.cmd
 	if err != nil {
 		e := asError(err)
+		s.srv.count.errors.add(e.Code)
 		s.send(func(b []byte) []byte {
 			return wire.AppendError(b, &wire.Error{
 				Ref: ref, Room: cmd.Room, Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid),
@@ -180,7 +178,8 @@ func (s *session) answer(c *call, err error) {
 		}
 		m := cmd.Result
 		if m == nil { // a middleware has kept the command to itself
-			m = &Message{}
+			s.send(func(b []byte) []byte { return wire.AppendAck(b, &wire.Ack{Ref: ref, Room: cmd.Room, Held: true}) })
+			break
 		}
 		rev := m.Rev
 		if cmd.Type == CmdMessage {

@@ -28,7 +28,7 @@ func public(u *User) wire.User { return shown(wire.User{ID: u.ID, Name: u.Name, 
 
 func shown(u wire.User) wire.User {
 	u.Name = label(u.Name)
-	if len(u.Avatar) > maxURL || !line(u.Avatar) {
+	if !wire.ValidURL(u.Avatar) {
 		u.Avatar = ""
 	}
 	return u

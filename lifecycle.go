@@ -105,7 +105,7 @@ func (s *Server) drain(ctx context.Context) {
 		// Some of the time is for those who are slow to go.
 		window = min(window, time.Until(deadline)*3/4)
 	}
-	s.log.Info("chat: draining", "sessions", len(list), "within", window)
+	s.log.Info("chat: draining", "sessions", len(list), "within_ms", window.Milliseconds())
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	start := time.Now()
 	due := func(i int) time.Duration { return window * time.Duration(i+1) / time.Duration(len(list)) }

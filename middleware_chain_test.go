@@ -229,6 +229,17 @@ func TestMiddlewareThatSwallowsCommands(t *testing.T) {
 			require.Equal(t, "m", events[len(events)-1].Ref)
 		})
 	})
+	for _, typ := range []chat.CommandType{chat.CmdMessage, chat.CmdEdit, chat.CmdDelete} {
+		t.Run(string(typ)+" is held", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				alice := chattest.New(t, swallow(typ)).Dial("alice")
+				alice.Join("r")
+				ack := alice.Call(map[string]any{"type": string(typ), "room": "r", "id": "1", "content": "x"})
+				require.True(t, ack.Held)
+				require.JSONEq(t, `{"type":"ack","ref":"`+ack.Ref+`","room":"r","held":true}`, string(ack.Raw), "and nothing of what has not happened")
+			})
+		})
+	}
 	for _, row := range []struct {
 		typ                chat.CommandType
 		method, path, body string

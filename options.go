@@ -121,6 +121,7 @@ type Limits struct {
 	Stall         time.Duration // output waiting and no byte taken; 60 s
 	TypingExpiry  time.Duration // typing ends by itself after; 6 s
 	LeaveGrace    time.Duration // a dropped user is shown as present for; 5 s
+	Noise         Rate          // frames of one user that are no commands: pings, and what is not understood; 10 per second, 100 at once
 	Presence      int           // users listed in full; 200; beyond it a sample
 	Drain         time.Duration // longest that Shutdown waits for clients to go; 30 s
 
@@ -254,6 +255,12 @@ func (l *Limits) settle(bad func(field, format string, args ...any)) {
 	}
 	if l.Resume == 0 {
 		l.Resume = 1000
+	}
+	if l.Noise == (Rate{}) {
+		l.Noise = Rate{PerSecond: 10, Burst: 100}
+	}
+	if !(l.Noise.PerSecond > 0) || l.Noise.Burst <= 0 {
+		bad("Limits.Noise", "%+v allows nothing", l.Noise)
 	}
 	setTime("AuthTimeout", &l.AuthTimeout, 10*time.Second)
 	setTime("StoreTimeout", &l.StoreTimeout, 5*time.Second)

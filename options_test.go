@@ -35,7 +35,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 			Content: -1, MessageBytes: -1, Meta: -1, Rooms: -1, Sessions: -1, History: -1, MaxHistory: -1, PageBytes: -1, Resume: -1,
 			RingFrames: -1, RingBytes: -1, NodeRingBytes: -1, Backfill: -1, Outstanding: -1, AuthTimeout: -1, StoreTimeout: -1, Ping: -1,
 			Dead: -1, Stall: -1, TypingExpiry: -1, LeaveGrace: -1, Presence: -1, Drain: -1,
-			Connections: -1, ConnectionsPerIP: -1, MemoryBytes: -1, Requests: -1, RequestTimeout: -1,
+			Connections: -1, ConnectionsPerIP: -1, MemoryBytes: -1, Requests: -1, RequestTimeout: -1, Noise: chat.Rate{Burst: -1},
 		},
 	})
 	require.Error(t, err)
@@ -44,11 +44,11 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		"Limits.Meta", "Limits.Rooms", "Limits.Sessions", "Limits.History", "Limits.MaxHistory", "Limits.PageBytes", "Limits.Resume",
 		"Limits.RingFrames", "Limits.RingBytes", "Limits.NodeRingBytes", "Limits.Backfill", "Limits.Outstanding", "Limits.AuthTimeout",
 		"Limits.StoreTimeout", "Limits.Ping", "Limits.Dead", "Limits.Stall", "Limits.TypingExpiry", "Limits.LeaveGrace", "Limits.Presence", "Limits.Drain",
-		"Limits.Connections", "Limits.ConnectionsPerIP", "Limits.MemoryBytes", "Limits.Requests", "Limits.RequestTimeout",
+		"Limits.Connections", "Limits.ConnectionsPerIP", "Limits.MemoryBytes", "Limits.Requests", "Limits.RequestTimeout", "Limits.Noise",
 	} {
 		require.ErrorContains(t, err, "chat: Options."+field+": ")
 	}
-	require.Equal(t, 35, strings.Count(err.Error(), "\n")+1, "nothing else: %v", err)
+	require.Equal(t, 36, strings.Count(err.Error(), "\n")+1, "nothing else: %v", err)
 }
 
 func TestEachMistakeNamesItsField(t *testing.T) {

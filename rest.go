@@ -44,21 +44,44 @@ func (s *Server) routes() *http.ServeMux {
 // catchAll is the pattern of what nothing else is there for.
 const catchAll = "/"
 
-// route hands a request to what is at its path. A path that is not clean is
-// answered here: the mux would redirect it, and as it does not know where it is
-// mounted, out of the mount.
+// route hands a request to what is at its path.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	r = s.within(w, r)
+	if err := unclean(r); err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// ExactPaths is for around the mux that the chat is mounted on. A [http.ServeMux]
+// redirects a path with "//" or dot segments to the clean one, method and body
+// included, and so DELETE /chat/rooms/a/../b to another room. ExactPaths answers such
+// a request with 404 and not_found instead, as the Server does itself.
+func ExactPaths(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := unclean(r); err != nil {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status(err.Code))
+			_, _ = w.Write(wire.AppendErrorObject(nil, &wire.Error{Code: string(err.Code), Message: err.Message}))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unclean is the answer to a path that a mux would redirect; as it does not know where
+// it is mounted, out of the mount. Nil if it would not.
+func unclean(r *http.Request) *Error {
 	p := r.URL.EscapedPath()
 	clean := path.Clean("/" + p)
 	if clean != "/" && strings.HasSuffix(p, "/") {
 		clean += "/"
 	}
-	if p != clean {
-		s.writeError(w, r, &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(p)) + ": paths are not cleaned up"})
-		return
+	if p == clean {
+		return nil
 	}
-	s.mux.ServeHTTP(w, r)
+	return &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(p)) + ": paths are not cleaned up"}
 }
 
 // restFunc fills a command from a request, has it done with run, and returns

@@ -57,6 +57,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 
 func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int, e *Error) {
 	setRetryAfter(w.Header(), e)
+	s.count.errors.add(e.Code)
 	s.answer(w, r, status, wire.AppendErrorObject(nil, &wire.Error{
 		Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid), RetryAfterMS: e.RetryAfter.Milliseconds(),
 	}))

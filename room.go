@@ -72,6 +72,9 @@ func (r *liveRoom) create(ctx context.Context, info RoomInfo, peers []string, tr
 		return RoomInfo{}, &Error{Code: CodeInvalid, Message: "not a user id", Field: "created_by"}
 	}
 	err := checkRoomTexts(info.Title, info.Topic, info.Avatar)
+	if err == nil {
+		err = checkLook(info.Title, info.Topic, info.Avatar)
+	}
 	if err != nil {
 		return RoomInfo{}, err
 	}
@@ -105,6 +108,9 @@ func (r *Room) Update(ctx context.Context, u RoomUpdate) (RoomInfo, error) {
 
 func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (RoomInfo, error) {
 	err := checkRoomTexts(deref(u.Title), deref(u.Topic), deref(u.Avatar))
+	if err == nil {
+		err = checkLook(deref(u.Title), deref(u.Topic), deref(u.Avatar))
+	}
 	if err != nil {
 		return RoomInfo{}, err
 	}
@@ -345,7 +351,10 @@ func (r *Room) Online(ctx context.Context) ([]string, error) {
 // was trimmed or replaced, ends the loop with ErrReset. The zero Position means
 // from the beginning.
 //
-//	for entry, err := range srv.Room("general").Changes(ctx, position) { ... }
+//	for entry, err := range srv.Room("general").Changes(ctx, position) {
+//		...
+//		position = entry.Position // to begin at after a restart
+//	}
 func (r *Room) Changes(ctx context.Context, from Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) { r.follow(ctx, from, yield) }
 }

@@ -38,6 +38,7 @@ type Server struct {
 	profiles  profiles
 	floors    floors
 	looks     Limiter // of firstAnswer
+	noise     Limiter // of frames that are no commands
 	health    health
 	admission admission
 	requests  requests
@@ -71,7 +72,7 @@ func New(o *Options) (*Server, error) {
 		return nil, err
 	}
 	l := &opt.Limits
-	s := &Server{opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(), looks: NewLimiter(), start: time.Now(), closed: make(chan struct{})}
+	s := &Server{opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(), looks: NewLimiter(), noise: NewLimiter(), start: time.Now(), closed: make(chan struct{})}
 	to := transport.Options{
 		Engine: opt.Engine, MaxMessage: int64(l.MessageBytes),
 		PingInterval: l.Ping, DeadAfter: l.Dead, StallAfter: l.Stall,
@@ -179,6 +180,8 @@ type Stats struct {
 	Rooms       int   // rooms that somebody is in now
 	Commands    int64 // taken up since the start
 	Failed      int64 // of those, answered with an error
+	Malformed   int64 // frames that did not become a command
+	Pings       int64 // answered
 	Delivered   int64 // changes given to connections
 	Refused     int64 // writes that took less than was offered
 	Writes      int64 // writes for changes and signals
@@ -189,10 +192,17 @@ type Stats struct {
 	BytesOut    int64
 	Rejected    int64 // connections and REST calls refused for lack of room
 
+	// Errors are those that clients were answered with, by code: to commands and to
+	// what did not become one, over WebSocket, REST and in place of an upgrade.
+	Errors map[Code]int64
+
 	MaxConnections int // there is room for, see [Limits]; 0: any number
 }
 
-type counters struct{ commands, failed atomic.Int64 }
+type counters struct {
+	commands, failed, refused, pings atomic.Int64
+	errors                           errorCounts
+}
 
 // Stats returns counters since the start and sizes now.
 func (s *Server) Stats() Stats {
@@ -200,6 +210,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Connections: int(t.Connections), Users: s.users.size(), Rooms: s.rooms.size(),
 		Commands: s.count.commands.Load(), Failed: s.count.failed.Load(),
+		Malformed: s.count.refused.Load(), Pings: s.count.pings.Load(), Errors: s.count.errors.all(),
 		Delivered: h.Delivered, Refused: h.Refused, Writes: h.Writes,
 		Backfills: h.Fills, Resets: h.Resets, RingBytes: h.RingBytes,
 		BytesIn: int64(t.BytesIn), BytesOut: int64(t.BytesOut), Rejected: t.Rejected + s.admission.rejected.Load(),

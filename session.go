@@ -30,8 +30,9 @@ type session struct {
 	inbox   *inbox
 	subs    *subscription // linked by next
 	nsubs   int32
-	settled bool // something else than auth has been asked for: the user is fixed
-	ended   bool // the connection is gone, or is about to be
+	settled bool   // something else than auth has been asked for: the user is fixed
+	ended   bool   // the connection is gone, or is about to be
+	noise   uint16 // frames over their rate that were no commands, in a row
 }
 
 // origin is what is known of where a session comes from. Sessions that have it

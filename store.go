@@ -201,6 +201,10 @@ type Entry struct {
 	Rev     int64
 	Message *Message
 	Room    *RoomInfo
+
+	// Position is where a reader of [Room.Changes] stands who has handled the entry:
+	// store it, and begin there the next time. Stores leave it alone.
+	Position Position
 }
 
 // RoomLister is a Store that can enumerate its rooms.

@@ -45,32 +45,41 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *transport.Han
 // accept decides about an upgrade before anything is upgraded. Its errors are
 // *transport.HandshakeError.
 func (s *Server) accept(r *http.Request) (transport.Upgrade, func(*transport.Conn) transport.Handler, error) {
+	u, open, err := s.judge(r)
+	if err == nil {
+		return u, open, nil
+	}
+	s.count.errors.add(asError(err).Code)
+	return u, nil, handshakeError(err)
+}
+
+func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn) transport.Handler, error) {
 	u := transport.Upgrade{Protocols: []string{wire.Subprotocol}}
 	if s.closing.Load() {
-		return u, nil, handshakeError(&Error{Code: CodeUnavailable, Message: "the server is shutting down", RetryAfter: time.Second})
+		return u, nil, &Error{Code: CodeUnavailable, Message: "the server is shutting down", RetryAfter: time.Second}
 	}
 	if !strings.HasSuffix(r.URL.Path, "/ws") {
-		return u, nil, handshakeError(&Error{Code: CodeNotFound, Message: "no WebSocket at " + clip(r.URL.Path) + ": it is at /ws under the mount"})
+		return u, nil, &Error{Code: CodeNotFound, Message: "no WebSocket at " + clip(r.URL.Path) + ": it is at /ws under the mount"}
 	}
 	if _, err := s.checkOrigin(r); err != nil {
-		return u, nil, handshakeError(err)
+		return u, nil, err
 	}
 	ip := s.clientIP(r)
 	if s.crowded(ip) {
-		return u, nil, handshakeError(errFullIP)
+		return u, nil, errFullIP
 	}
 	c := newCall(nil)
 	defer c.free()
 	c.cmd.Type, c.cmd.RemoteIP = CmdConnect, ip
 	if err := s.dispatch(r.Context(), c); err != nil {
-		return u, nil, handshakeError(err)
+		return u, nil, err
 	}
 	who, err := s.identify(r, ip, true)
 	if err != nil {
-		return u, nil, handshakeError(err)
+		return u, nil, err
 	}
 	if err := s.seat(&u, ip); err != nil {
-		return u, nil, handshakeError(err)
+		return u, nil, err
 	}
 	u.Deflate = who != nil // see Options.Compression
 	from := origin{host: clip(r.Host)}

@@ -1,12 +1,14 @@
 package auth
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/gabblehq/chat"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -95,8 +97,27 @@ func (v *verifier) authenticate(r *http.Request) (chat.User, error) {
 	return admitted(user)
 }
 
+// checkObjects holds the header and the claims to RFC 7515, section 4, and RFC 7519,
+// section 7.2: one JSON object each in UTF-8 and no name twice. A lenient reader would
+// mend half a surrogate or a stray byte, and make one user of two.
+func checkObjects(token string) error {
+	for part := range strings.SplitSeq(token[:strings.LastIndexByte(token, '.')], ".") {
+		raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		if err != nil {
+			return fmt.Errorf("auth: a part of the token is not base64url: %w", err)
+		}
+		if v := jsontext.Value(raw); v.Kind() != '{' || !v.IsValid() {
+			return errors.New("auth: a part of the token is not one strict JSON object")
+		}
+	}
+	return nil
+}
+
 // verify returns the claims of a token that is good now.
 func (v *verifier) verify(token string) (jwt.MapClaims, error) {
+	if err := checkObjects(token); err != nil {
+		return nil, err
+	}
 	claims := jwt.MapClaims{}
 	var hash verdict
 	if v.verdicts != nil {

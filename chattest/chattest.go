@@ -50,8 +50,22 @@ func New(t testing.TB, o *chat.Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return Serve(t, srv, http.StripPrefix("/chat", srv))
+}
+
+// Serve puts a server on an in-memory network behind the host's own handler: the mux
+// with the chat mounted where it is, and sign-in, sessions and pages beside it. Both are
+// closed when the test ends.
+//
+//	srv := chattest.Serve(t, chatServer, app.Routes())
+//	web := srv.HTTP("")          // for "http://chat.test/login" and the like
+//	web.Jar, _ = cookiejar.New(nil)
+//	...
+//	alice := srv.DialWith(chattest.DialOptions{Path: "/api/chat/ws", Jar: web.Jar})
+func Serve(t testing.TB, srv *chat.Server, h http.Handler) *Server {
+	t.Helper()
 	s := &Server{Server: srv, t: t, ln: newListener()}
-	hs := &http.Server{Handler: http.StripPrefix("/chat", srv)}
+	hs := &http.Server{Handler: h}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -82,7 +96,8 @@ func (s *Server) DialContext(ctx context.Context, _, _ string) (net.Conn, error)
 }
 
 // HTTP returns a client for the server's REST endpoints, under
-// "http://chat.test/chat/". Every request carries the user's token.
+// "http://chat.test/chat/", and for whatever else its handler serves. Every request
+// carries the user's token; none, if it is empty. Set the client's Jar for cookies.
 func (s *Server) HTTP(token string) *http.Client {
 	tr := &http.Transport{DialContext: s.DialContext}
 	s.t.Cleanup(tr.CloseIdleConnections)

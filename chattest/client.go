@@ -2,9 +2,11 @@ package chattest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -45,6 +47,7 @@ type Event struct {
 	Active bool     // typing
 
 	Duplicate  bool // ack
+	Held       bool // ack
 	Code       chat.Code
 	Text       string // error
 	Field      string // error
@@ -82,6 +85,98 @@ func (s *Server) Dial(token string) *Client {
 	return NewClient(s.t, conn, "ws://chat.test/chat/ws", token)
 }
 
+// DialOptions are what an upgrade carries beside what it must.
+type DialOptions struct {
+	Path   string         // of the WebSocket; "/chat/ws" if empty, a query may follow
+	Header http.Header    // such as Authorization, Cookie or Origin
+	Jar    http.CookieJar // its cookies are sent, too, and new ones kept
+	Token  string         // for an auth frame; with none, nothing is sent by the client
+}
+
+// DialWith upgrades with headers and cookies, and fails the test if that is refused. If
+// the upgrade itself says who it is, the server sends a welcome: Expect it.
+func (s *Server) DialWith(o DialOptions) *Client {
+	s.t.Helper()
+	c, res, err := s.dialWith(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if c == nil {
+		body, _ := io.ReadAll(res.Body)
+		s.t.Fatalf("chattest: upgrade refused: %s %s", res.Status, body)
+	}
+	return c
+}
+
+// Refused makes an upgrade that must not be let in, and returns the answer.
+func (s *Server) Refused(o DialOptions) *http.Response {
+	s.t.Helper()
+	c, res, err := s.dialWith(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if c != nil {
+		s.t.Fatal("chattest: the upgrade was let in")
+	}
+	return res
+}
+
+func (s *Server) dialWith(o DialOptions) (*Client, *http.Response, error) {
+	s.t.Helper()
+	if o.Path == "" {
+		o.Path = "/chat/ws"
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://chat.test"+o.Path, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, values := range o.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if o.Jar != nil {
+		for _, c := range o.Jar.Cookies(req.URL) {
+			req.AddCookie(c)
+		}
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+		req.Header.Del("Host")
+	}
+	for name, value := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+		"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": wire.Subprotocol,
+	} {
+		if req.Header.Get(name) == "" {
+			req.Header.Set(name, value)
+		}
+	}
+	conn, err := s.ln.dial(context.Background())
+	if err != nil {
+		return nil, nil, err
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- req.Write(conn) }()
+	br := bufio.NewReader(conn)
+	res, err := http.ReadResponse(br, req)
+	if err == nil {
+		err = <-sent
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, nil, fmt.Errorf("chattest: upgrade: %w", err)
+	}
+	if o.Jar != nil {
+		o.Jar.SetCookies(req.URL, res.Cookies())
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		body, err := io.ReadAll(res.Body)
+		_ = conn.Close()
+		res.Body = io.NopCloser(bytes.NewReader(body))
+		return nil, res, err
+	}
+	return start(s.t, conn, br, o.Token), res, nil
+}
+
 // NewClient is Dial over a connection of any kind to the server at a ws:// URL.
 func NewClient(t testing.TB, conn net.Conn, rawURL, token string) *Client {
 	t.Helper()
@@ -97,6 +192,12 @@ func NewClient(t testing.TB, conn net.Conn, rawURL, token string) *Client {
 	if br == nil {
 		br = bufio.NewReader(conn)
 	}
+	return start(t, conn, br, token)
+}
+
+// start makes the client of a connection that has been upgraded.
+func start(t testing.TB, conn net.Conn, br *bufio.Reader, token string) *Client {
+	t.Helper()
 	c := &Client{t: t, conn: conn, came: make(chan struct{}, 1), closed: make(chan struct{})}
 	go c.read(br)
 	t.Cleanup(c.Cut)
@@ -171,6 +272,12 @@ func (c *Client) Do(command any) {
 		c.t.Fatal(err)
 	}
 	c.write(ws.NewTextFrame(b))
+}
+
+// Text sends a text frame as it is, for what is not a command of the protocol.
+func (c *Client) Text(frame string) {
+	c.t.Helper()
+	c.write(ws.NewTextFrame([]byte(frame)))
 }
 
 // Write sends bytes as they are, for what a well-behaved client would not send.
@@ -346,7 +453,7 @@ func decode(payload []byte) (Event, error) {
 		Type: w.Type, Ref: w.Ref, Room: w.Room, User: w.User.ID, ID: w.ID, Seq: w.Seq, Rev: w.Rev,
 		Epoch: w.Epoch, Head: w.Head, More: w.More, Reset: w.Reset,
 		Online: w.Online, Users: ids(w.Users), Join: ids(w.Join), Leave: ids(w.Leave), Active: w.Active,
-		Duplicate: w.Duplicate, Code: chat.Code(w.Code), Text: w.Text, Field: w.Field,
+		Duplicate: w.Duplicate, Held: w.Held, Code: chat.Code(w.Code), Text: w.Text, Field: w.Field,
 		RetryAfter: time.Duration(w.RetryAfterMS) * time.Millisecond, AfterMS: w.AfterMS,
 		Raw: append(json.RawMessage(nil), payload...),
 	}

@@ -22,7 +22,7 @@ func handle(_ context.Context, cmd *chat.Command) error {
 func logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == "duration" || a.Key == "stack" {
+			if a.Key == slog.TimeKey || a.Key == "duration_ms" || a.Key == "stack" {
 				return slog.Attr{}
 			}
 			return a

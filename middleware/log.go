@@ -11,7 +11,7 @@ import (
 )
 
 // Log writes one line for each command: type, user, session, room, trace, how
-// long it took until it was answered, and code, which is "ok" or that of the
+// long it took until it was answered (duration_ms), and code, which is "ok" or that of the
 // error. The trace is also in the Server's own lines about the delivery. A
 // connect has the client's ip instead of a user. nil logs to slog.Default().
 //
@@ -19,8 +19,8 @@ import (
 // tokens or the text of errors, which may quote either.
 //
 // The level is Warn for internal and unavailable, which are the host's to look
-// at, Debug for what comes in numbers and means little (typing, read marks,
-// presence, refusals of the rate limit), and Info for the rest.
+// at, Debug for what comes in numbers and means little (typing, presence,
+// refusals of the rate limit), and Info for the rest.
 func Log(logger *slog.Logger) chat.Middleware {
 	return func(next chat.Handler) chat.Handler {
 		return func(ctx context.Context, cmd *chat.Command) (err error) {
@@ -49,7 +49,7 @@ func Log(logger *slog.Logger) chat.Middleware {
 				if typ == chat.CmdConnect && cmd.RemoteIP.IsValid() {
 					attrs = append(attrs, slog.String("ip", cmd.RemoteIP.String()))
 				}
-				attrs = append(attrs, slog.Duration("duration", time.Since(start)), slog.String("code", string(code)))
+				attrs = append(attrs, slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.String("code", string(code)))
 				logger.LogAttrs(ctx, level, "chat: command", attrs...)
 			}()
 			err = next(ctx, cmd)

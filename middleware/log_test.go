@@ -49,7 +49,7 @@ func TestLogLine(t *testing.T) {
 		delete(line, "time")
 		require.Equal(t, map[string]any{
 			"level": "INFO", "msg": "chat: command", "type": "message", "room": "general", "session": "s1", "trace": "t1",
-			"user": "alice", "code": "ok", "duration": float64(3 * time.Millisecond),
+			"user": "alice", "code": "ok", "duration_ms": 3.0,
 		}, line)
 	})
 }

@@ -18,13 +18,12 @@ type RateLimits struct {
 	Write chat.Rate
 
 	// Signal is for being shown as typing, per user and room; starting and
-	// stopping count apart, so that whoever starts may stop. Read marks have
-	// twice the rate. All signals of a user together are held to Read as well, by
+	// stopping count apart, so that whoever starts may stop. All signals of a user together are held to Read as well, by
 	// a budget of their own.
 	// Default: one per 2 seconds.
 	Signal chat.Rate
 
-	// Read is for history, members, presence, rooms and search, per user.
+	// Read is for history, members, presence and rooms, per user.
 	// Default: 20 per second, 100 at once.
 	Read chat.Rate
 

@@ -68,7 +68,7 @@ func (t *Transport) acceptLoop(l *acceptor, accept AcceptFunc) error {
 		case isTemporary(err):
 			// Out of descriptors or the like: without a pause this would spin.
 			pause = min(max(2*pause, 5*time.Millisecond), longest)
-			t.report(slog.LevelWarn, "transport: accept", "error", err, "retry_in", pause)
+			t.report(slog.LevelWarn, "transport: accept", "error", err, "retry_in_ms", pause.Milliseconds())
 			l.wait(pause)
 			continue
 		default:

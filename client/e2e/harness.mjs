@@ -203,14 +203,19 @@ export async function visit(url, options = DESKTOP) {
   return page;
 }
 
-// person opens the page and signs in by the form, in a browser of their own or
-// in a further tab of the one that of is in.
+// person opens the page and signs in by the form, in a browser of their own, or is
+// who they are in a further tab of the one that of is in.
 export async function person(url, name, { options = DESKTOP, of, room = "lobby" } = {}) {
   const context = of ? of.context() : await browserOf(options);
   const page = await context.newPage();
   watch(page);
+  if (of) { // is the same person
+    await page.goto(`${url}#${room}`);
+    await online(page);
+    return page;
+  }
   await page.addInitScript(() => {
-    if (!sessionStorage.getItem("gabble.identity")) sessionStorage.setItem("gabble.signed-out", "1");
+    if (!localStorage.getItem("gabble.identity")) localStorage.setItem("gabble.signed-out", "1");
   });
   await page.goto(url);
   await page.fill("#login-name", name);

@@ -30,7 +30,7 @@ test("the first visit: a name is made up, the lobby is open, the composer has th
   assert.equal(await page.textContent(".me-name"), name);
   await page.click("#sign-out");
   await page.waitForSelector("#login:not([hidden])");
-  assert.equal(await page.evaluate(() => sessionStorage.getItem("gabble.identity")), null);
+  assert.equal(await page.evaluate(() => localStorage.getItem("gabble.identity")), null);
 });
 
 test("the sign-in form says what is wrong", async () => {

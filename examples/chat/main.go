@@ -85,7 +85,7 @@ func routes(srv *chat.Server, door *door) http.Handler {
 	mux.Handle("GET /readyz", srv)
 	mux.Handle("POST /login", door)
 	mux.Handle("/", page())
-	return headers(mux)
+	return headers(chat.ExactPaths(mux))
 }
 
 // serve listens until ctx ends, then shuts down in the order that loses
@@ -118,6 +118,6 @@ func serve(ctx context.Context, cfg config, srv *chat.Server, h http.Handler, lo
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	err = errors.Join(err, srv.Shutdown(deadline), web.Shutdown(deadline))
-	log.Info("chat: drained", "conns", conns, "took", time.Since(start).Round(time.Millisecond))
+	log.Info("chat: drained", "conns", conns, "took_ms", time.Since(start).Milliseconds())
 	return err
 }

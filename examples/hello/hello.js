@@ -3,8 +3,11 @@
 const list = document.getElementById("messages");
 const text = document.getElementById("text");
 
+// Not crypto.randomUUID: on plain http that is only there for localhost.
+const randomId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+
 // A guest's secret is their identity: random, and this tab's own.
-const secret = sessionStorage.secret ??= crypto.randomUUID();
+const secret = sessionStorage.secret ??= randomId();
 
 const url = new URL("chat/ws", location.href);
 url.protocol = url.protocol.replace("http", "ws");
@@ -17,6 +20,14 @@ const show = (line) => {
   list.append(item);
 };
 
+// Most fields of a message may be missing: a user has a name only where the host gave
+// one, a hard-deleted message has no user, a deleted one no content, a picture no text.
+const line = (m) => {
+  const author = m.user ? m.user.name || m.user.id : "";
+  if (m.deleted_at) return "(deleted)";
+  return [author, m.content || "(no text)"].filter(Boolean).join(": ");
+};
+
 socket.onopen = () => send({ type: "auth", ref: "me", token: secret });
 
 socket.onmessage = (event) => {
@@ -26,10 +37,18 @@ socket.onmessage = (event) => {
       if (frame.ref === "me") send({ type: "join", room: "hello" });
       break;
     case "joined":
-      frame.messages.forEach((m) => show(`${m.user.name}: ${m.content}`));
+    case "reset": // the server's log has been replaced: what was shown is gone
+      list.replaceChildren();
+      (frame.messages || []).forEach((m) => show(line(m)));
       break;
     case "message":
-      show(`${frame.user.name}: ${frame.content}`);
+      show(line(frame));
+      break;
+    case "ack":
+      if (frame.held) show("Your message is waiting for approval.");
+      break;
+    case "error":
+      show(frame.message);
       break;
   }
 };
@@ -39,6 +58,6 @@ socket.onclose = () => show("The connection has ended. Reload to come back.");
 document.getElementById("form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (!text.value.trim()) return;
-  send({ type: "message", room: "hello", content: text.value.trim(), nonce: crypto.randomUUID() });
+  send({ type: "message", ref: "m", room: "hello", content: text.value.trim(), nonce: randomId() });
   text.value = "";
 });

@@ -37,5 +37,5 @@ func routes(srv *chat.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/chat/", http.StripPrefix("/chat", srv)) // WebSocket, REST, health
 	mux.Handle("/", http.FileServerFS(page))             // your pages
-	return mux
+	return chat.ExactPaths(mux)
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -191,15 +192,36 @@ func (p *pair) heap(ctx context.Context) error {
 	return p.server.call(ctx, "heap", p.d.cfg.MemProfile, nil, nil)
 }
 
-// bar shows how far something is, where somebody looks on.
+// plainEvery is how often it is said how far something is, where nobody looks on.
+const plainEvery = 10 * time.Second
+
+// plainBar is bar for pipes and files: a line at the start, and one now and then.
+func (d *driver) plainBar(what string, total int) (set func(int), done func()) {
+	begin, next := time.Now(), time.Now().Add(plainEvery)
+	_, _ = fmt.Fprintln(d.stderr, what)
+	var mu sync.Mutex // children report on their own
+	return func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.After(next) {
+			next = now.Add(plainEvery)
+			_, _ = fmt.Fprintf(d.stderr, "%s: %d of %d after %s\n", what, min(n, total), total, now.Sub(begin).Round(time.Second))
+		}
+	}, func() {}
+}
+
+// bar shows how far something is.
 func (d *driver) bar(what string, total int) (set func(int), done func()) {
 	f, ok := d.stderr.(interface{ Fd() uintptr })
 	if ok {
 		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 		ok = err == nil
 	}
+	if !ok {
+		return d.plainBar(what, total)
+	}
 	b := progressbar.NewOptions(max(total, 1),
-		progressbar.OptionSetWriter(d.stderr), progressbar.OptionSetVisibility(ok), progressbar.OptionSetDescription(what),
+		progressbar.OptionSetWriter(d.stderr), progressbar.OptionSetVisibility(true), progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 	return func(n int) { _ = b.Set(min(n, total)) }, func() { _ = b.Finish() }
 }

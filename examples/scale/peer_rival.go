@@ -167,7 +167,11 @@ func (d *driver) buildPeers(ctx context.Context) (bin string, remove func(), err
 	if err != nil {
 		return "", nil, fmt.Errorf("go env: %w", err)
 	}
-	src := filepath.Join(filepath.Dir(string(out)), "examples", "scale", "peers")
+	root := filepath.Dir(string(out)) // of the repository's module, or of this one
+	src := filepath.Join(root, "examples", "scale", "peers")
+	if _, err := os.Stat(src); err != nil {
+		src = filepath.Join(root, "peers")
+	}
 	if _, err := os.Stat(filepath.Join(src, "go.mod")); err != nil {
 		return "", nil, errors.New("the other libraries' servers are built from source: run this inside the repository, or give -peers-bin")
 	}
@@ -178,6 +182,7 @@ func (d *driver) buildPeers(ctx context.Context) (bin string, remove func(), err
 	remove = func() { _ = os.RemoveAll(dir) }
 	bin = filepath.Join(dir, "peers")
 	cmd := exec.CommandContext(ctx, tool, "build", "-C", src, "-o", bin, ".")
+	cmd.Env = append(os.Environ(), "GOWORK=off") // it is no module of the workspace
 	if text, err := cmd.CombinedOutput(); err != nil {
 		remove()
 		return "", nil, fmt.Errorf("go build -C %s: %w\n%s", src, err, text)

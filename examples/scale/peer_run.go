@@ -40,8 +40,10 @@ func (d *driver) peers(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	defer remove()
+	cases := d.cfg.peerCases()
+	_, _ = fmt.Fprintf(d.stderr, "peers: about %s, if nothing else keeps this machine busy\n", d.peerEstimate(cases).Round(time.Minute))
 	var res peerResult
-	for _, k := range d.cfg.peerCases() {
+	for _, k := range cases {
 		runs, err := d.peerCase(ctx, &k, bin)
 		if err != nil {
 			return nil, err
@@ -54,6 +56,31 @@ func (d *driver) peers(ctx context.Context) (any, error) {
 		}
 	}
 	return res, nil
+}
+
+// About what it takes to start a server and its clients, and how many connections are
+// made in a second.
+const (
+	peerStart   = 3 * time.Second
+	peerConnect = 1500
+)
+
+// peerEstimate is about how long the cases take.
+func (d *driver) peerEstimate(cases []peerCase) (all time.Duration) {
+	for i := range cases {
+		k := &cases[i]
+		each, rounds := peerStart+time.Duration(k.members)*time.Second/peerConnect, d.cfg.Runs
+		if len(k.loads) == 0 {
+			rounds = min(rounds, maxIdleRuns)
+		} else {
+			each += d.cfg.Warmup + time.Duration(len(k.loads))*(d.cfg.Duration+time.Second)
+		}
+		if k.idle {
+			each += d.cfg.Settle
+		}
+		all += time.Duration(rounds*len(d.rivals(k))) * each
+	}
+	return all
 }
 
 // rivals are the servers of a case. Where connections do not come and go it

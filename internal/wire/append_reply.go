@@ -10,6 +10,7 @@ type Ack struct {
 	Seq, Rev  int64
 	CreatedAt time.Time
 	Duplicate bool // the nonce was known: this is the first answer again
+	Held      bool // a middleware has kept the command to itself: nothing has happened yet
 }
 
 // AppendAck appends an ack frame.
@@ -20,7 +21,8 @@ func AppendAck(dst []byte, a *Ack) []byte {
 	b = optInt(b, "seq", a.Seq)
 	b = optInt(b, "rev", a.Rev)
 	b = optTime(b, "created_at", a.CreatedAt)
-	return append(optTrue(b, "duplicate", a.Duplicate), '}')
+	b = optTrue(b, "duplicate", a.Duplicate)
+	return append(optTrue(b, "held", a.Held), '}')
 }
 
 // AppendError appends an error frame.

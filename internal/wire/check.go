@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -279,9 +278,9 @@ func (a *Attachment) check() *Error {
 	switch {
 	case a.URL == "":
 		return invalid("url", "is required")
-	case !validURL(a.URL):
+	case !ValidURL(a.URL):
 		return invalid("url", "must be an http or https URL, or a path from /, of at most %d bytes", MaxURL)
-	case len(a.Name) > MaxName || hasControl(a.Name) || !utf8.ValidString(a.Name):
+	case len(a.Name) > MaxName || !OneLine(a.Name):
 		return invalid("name", "must be at most %d bytes without control characters", MaxName)
 	case !token(a.Type, MaxName):
 		return invalid("type", "must be a MIME type of at most %d bytes", MaxName)
@@ -291,16 +290,6 @@ func (a *Attachment) check() *Error {
 		return invalid("width", "width and height must be integers from 0 to %d", MaxCount)
 	}
 	return checkMetaSize(a.Meta)
-}
-
-// validURL lets through what a client may put into a link without thought. Of
-// other schemes, javascript: and data: among them, it may not.
-func validURL(s string) bool {
-	if len(s) > MaxURL || hasControl(s) || !utf8.ValidString(s) {
-		return false
-	}
-	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") ||
-		strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//")
 }
 
 func checkMetaSize(meta []byte) *Error {

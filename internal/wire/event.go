@@ -31,6 +31,7 @@ type Event struct {
 	Cursor string `json:"cursor,omitzero"`
 
 	Duplicate    bool   `json:"duplicate,omitzero"`
+	Held         bool   `json:"held,omitzero"`
 	Code         string `json:"code,omitzero"`
 	Text         string `json:"message,omitzero"` // of an error
 	Field        string `json:"field,omitzero"`

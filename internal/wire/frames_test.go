@@ -156,6 +156,7 @@ var serverFrames = map[string][]byte{
 
 	"ack":           wire.AppendAck(nil, &wire.Ack{Ref: "8", Room: "general", ID: idA, Seq: 40, Rev: 57, CreatedAt: at(0, 123)}),
 	"ack-duplicate": wire.AppendAck(nil, &wire.Ack{Ref: "8", Room: "general", ID: idA, Seq: 40, Rev: 57, CreatedAt: at(0, 123), Duplicate: true}),
+	"ack-held":      wire.AppendAck(nil, &wire.Ack{Ref: "8", Room: "general", Held: true}),
 	"ack-leave":     wire.AppendAck(nil, &wire.Ack{Ref: "7", Room: "general"}),
 
 	"history":       wire.AppendHistory(nil, &wire.History{Ref: "14", Room: "general", Messages: []wire.Message{hello, look}, More: true, Epoch: epoch, Head: 58}),

@@ -2,6 +2,7 @@
 // moving, routes frames. It knows no DOM; what changed is told to subscribers.
 import { Failure } from "./connection.js";
 import { Emitter } from "./emitter.js";
+import { randomId } from "./random.js";
 import { Room } from "./room.js";
 
 const CHANGES = new Set(["message", "edit", "delete"]);
@@ -12,6 +13,7 @@ const TRIES = 5; // of an internal error, which may be for good
 
 export class Client {
   rooms = new Map(); // by id
+  offered = []; // public rooms that are not joined, as the server lists them
   changes = new Emitter(); // of { room } that changed, or {}
   arrivals = new Emitter(); // of { room, message }: somebody else's, new and live or caught up
 
@@ -38,6 +40,11 @@ export class Client {
     return this.#connection.online;
   }
 
+  // unsent counts the messages that the server may not have.
+  get unsent() {
+    return [...this.rooms.values()].reduce((n, room) => n + room.outbox.unsent, 0);
+  }
+
   get limits() {
     return this.#connection.limits;
   }
@@ -48,6 +55,7 @@ export class Client {
     if (!room) {
       room = new Room(id, this.#me.id);
       this.rooms.set(id, room);
+      this.offered = this.offered.filter((r) => r.id !== id);
       this.#join([room]);
       this.#changed(room);
       this.#keep();
@@ -72,14 +80,14 @@ export class Client {
 
   send(room, content) {
     if (room.outbox.full) throw new Failure("too_many", "Too many messages are waiting.");
-    room.outbox.add(content, crypto.randomUUID(), Date.now());
+    room.outbox.add(content, randomId(), Date.now());
     this.#pump(room);
     this.#changed(room);
     this.#keep();
   }
 
   retry(room, nonce) {
-    room.outbox.retry(nonce, crypto.randomUUID(), Date.now());
+    room.outbox.retry(nonce, randomId(), Date.now());
     this.#pump(room);
     this.#changed(room);
     this.#keep();
@@ -140,7 +148,13 @@ export class Client {
       this.#join(fresh);
       this.#keep();
     }
-    return found.filter((r) => r.kind === "public");
+    const open = found.filter((r) => r.kind === "public");
+    const offered = open.filter((r) => !this.rooms.has(r.id));
+    if (JSON.stringify(offered) !== JSON.stringify(this.offered)) {
+      this.offered = offered;
+      this.#changed();
+    }
+    return open;
   }
 
   #onState(state) {

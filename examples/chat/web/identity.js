@@ -1,9 +1,12 @@
-// Who this tab is. A tab keeps its own name, in sessionStorage, so that two
-// windows of one browser can be two people. This is a demo's idea of identity:
+// Who this is: the browser's own person, kept in localStorage, so that tomorrow
+// they are still who they were; or, in a window that was opened for one, a second
+// person, kept in that window's sessionStorage. This is a demo's idea of identity:
 // anybody may say any name. The token is what the chat sees.
 import { Failure } from "./connection.js";
 
-const KEY = "gabble.identity";
+export const KEY = "gabble.identity";
+const SIGNED_OUT = "gabble.signed-out";
+const SECOND = "gabble.second";
 const EARLY_MS = 30_000;
 
 export class Identity {
@@ -11,9 +14,20 @@ export class Identity {
   #fetch;
   #flight = null;
 
-  constructor({ storage = sessionStorage, fetch = (...args) => globalThis.fetch(...args) } = {}) {
-    this.#storage = storage;
+  // second makes the window one of a second person.
+  constructor({ second = false, tab = sessionStorage, browser = localStorage, fetch = (...args) => globalThis.fetch(...args) } = {}) {
+    if (second) {
+      // A window that is opened out of another one begins with a copy of its person.
+      tab.clear();
+      tab.setItem(SECOND, "1");
+    }
+    this.#storage = tab.getItem(SECOND) ? tab : browser;
     this.#fetch = fetch;
+  }
+
+  // storage is where what belongs to this person is kept.
+  get storage() {
+    return this.#storage;
   }
 
   get current() {
@@ -45,11 +59,18 @@ export class Identity {
     }
     const identity = { name, user: body.user, token: body.token, at: Date.now(), ttl: body.expires_in_ms || 0 };
     this.#storage.setItem(KEY, JSON.stringify(identity));
+    this.#storage.removeItem(SIGNED_OUT);
     return identity;
   }
 
+  // signOut forgets who this was, and that the next name is to be asked for.
   signOut() {
-    this.#storage.clear();
+    this.#storage.removeItem(KEY);
+    this.#storage.setItem(SIGNED_OUT, "1");
+  }
+
+  get signedOut() {
+    return this.#storage.getItem(SIGNED_OUT) !== null;
   }
 
   // token is what the connection asks for. Only for a connect will the kept one

@@ -2,11 +2,12 @@
 import { Client } from "./client.js";
 import { Connection } from "./connection.js";
 import { $, icon } from "./dom.js";
-import { Identity } from "./identity.js";
+import { Identity, KEY } from "./identity.js";
+import { Keep } from "./keep.js";
 import { S } from "./strings.js";
 import { madeUpName, roomId } from "./text.js";
 import { Composer } from "./view-composer.js";
-import { askDelete, askRoom } from "./view-dialogs.js";
+import { askDelete, askRoom, askSignOut } from "./view-dialogs.js";
 import { HoodView } from "./view-hood.js";
 import { askName } from "./view-login.js";
 import { PeopleView } from "./view-people.js";
@@ -14,23 +15,24 @@ import { RoomsView, roomAvatar } from "./view-rooms.js";
 import { StatusView, toast } from "./view-status.js";
 import { TimelineView } from "./view-timeline.js";
 
-const ROOMS = "gabble.rooms"; // what this tab has joined, and what it has not sent yet
-const SIGNED_OUT = "gabble.signed-out";
 const TIP = "gabble.tip";
 const HOME = "lobby"; // the room that is always there
 const LOOK_AROUND_MS = 5_000; // how soon a direct message of somebody new is noticed
 const WIDE = matchMedia("(min-width: 1180px)");
 const PHONE = matchMedia("(max-width: 760px)");
 
-const identity = new Identity();
+const SECOND = "second"; // in the URL: this window is a second person's
 
-// enter finds out who this is: who the tab was, or a made-up name, or the one
-// that is typed.
+const params = new URLSearchParams(location.search);
+const identity = new Identity({ second: params.has(SECOND) });
+if (params.has(SECOND)) history.replaceState(null, "", location.pathname + location.hash);
+
+// enter finds out who this is: who it was, or a made-up name, or the one that is
+// typed.
 async function enter() {
   if (identity.current) return;
   const signIn = (name) => identity.signIn(name);
-  if (sessionStorage.getItem(SIGNED_OUT)) {
-    sessionStorage.removeItem(SIGNED_OUT);
+  if (identity.signedOut) {
     location.hash = (await askName(signIn)).room;
     return;
   }
@@ -48,13 +50,16 @@ class App {
   #current = null;
   #due = false;
   #views;
+  #keep;
+  #leaving = false;
 
   constructor() {
     const url = new URL("chat/ws", location.href);
     url.protocol = url.protocol.replace("http", "ws");
     url.hash = "";
     this.#connection = new Connection({ url: url.href, getToken: (reason) => identity.token(reason), hidden: () => document.hidden });
-    this.#client = new Client(this.#connection, identity.current.user, { saved: savedRooms(), save: saveRooms });
+    this.#keep = new Keep(identity.storage, identity.current.user.id);
+    this.#client = new Client(this.#connection, identity.current.user, { saved: this.#keep.load(), save: (rooms) => { if (!this.#leaving) this.#keep.save(rooms); } });
     this.#views = this.#makeViews();
     this.#connection.wire.subscribe((entry) => this.#views.hood.record(entry));
     this.#connection.states.subscribe((state) => this.#onState(state));
@@ -67,7 +72,9 @@ class App {
     $("app").hidden = false;
     this.#views.rooms.me(identity.current.user);
     this.#togglePanel(WIDE.matches ? "people" : null, false);
+    const named = location.hash.length > 1;
     this.#openHash();
+    if (PHONE.matches && !named) this.#sidebar(true);
     this.#connection.start();
     if (!PHONE.matches) this.#views.composer.focus();
     setInterval(() => { if (!document.hidden && this.#connection.online) this.#lookAround().catch(() => {}); }, LOOK_AROUND_MS);
@@ -80,8 +87,9 @@ class App {
       status: new StatusView({ retryNow: () => this.#connection.retryNow(), connect: () => this.#connection.start() }),
       rooms: new RoomsView({
         open: (room) => this.#show(room),
+        join: (id) => this.#show(this.#client.open(id)),
         add: () => this.#addRoom(),
-        second: () => window.open(location.href, "_blank", PHONE.matches ? "noopener" : "noopener,width=480,height=760"),
+        second: () => window.open(`${location.pathname}?${SECOND}`, "_blank", PHONE.matches ? "noopener" : "noopener,width=480,height=760"),
         signOut: () => this.#signOut(),
       }),
       timeline: new TimelineView({
@@ -94,7 +102,7 @@ class App {
       }),
       composer: new Composer({
         send: (text) => this.#send(text),
-        edit: (m, text) => client.edit(this.#current, m.id, text).catch(complain),
+        edit: (m, text) => client.edit(this.#current, m.id, text).then(heldUp, complain),
         typing: (active) => this.#current && client.typing(this.#current, active),
         limits: () => client.limits,
         lastOwn: () => this.#current.log.messages.findLast((m) => m.user?.id === this.#current.me && !m.deleted_at),
@@ -115,15 +123,19 @@ class App {
       this.#seen();
     });
     document.addEventListener("keydown", (e) => this.#onKey(e));
+    // Signed out in another tab: this one is the same person.
+    window.addEventListener("storage", (e) => {
+      if (e.storageArea === identity.storage && (e.key === KEY || e.key === null) && !identity.current) this.#gone();
+    });
     $("to-rooms").append(icon("back"));
     $("to-rooms").addEventListener("click", () => this.#sidebar(true));
     $("leave").addEventListener("click", () => this.#leave());
     $("tip-close").append(icon("close"));
     $("tip-close").addEventListener("click", () => {
       $("tip").hidden = true;
-      sessionStorage.setItem(TIP, "seen");
+      identity.storage.setItem(TIP, "seen");
     });
-    $("tip").hidden = sessionStorage.getItem(TIP) === "seen";
+    $("tip").hidden = identity.storage.getItem(TIP) === "seen";
     $("show-people").append(icon("people"));
     $("show-hood").append(icon("frames"));
     for (const name of ["people", "hood"]) {
@@ -141,7 +153,7 @@ class App {
       this.#views.rooms.me(this.#connection.user);
       this.#lookAround().catch(() => {});
     }
-    if (state.name === "closed" && !identity.current) location.reload();
+    if (state.name === "closed" && !identity.current) return this.#gone();
     this.#soon();
   }
 
@@ -184,6 +196,7 @@ class App {
     const { timeline, rooms, people, composer, hood } = this.#views;
     timeline.draw();
     rooms.draw(this.#client.rooms.values(), room);
+    rooms.offer(this.#client.offered);
     people.draw(room);
     composer.online(this.#client.online);
     this.#head(room);
@@ -254,7 +267,7 @@ class App {
   async #remove(message) {
     const room = this.#current;
     if (!(await askDelete(message))) return;
-    this.#client.remove(room, message.id).catch(complain);
+    this.#client.remove(room, message.id).then(heldUp, complain);
   }
 
   async #direct(user) {
@@ -282,11 +295,26 @@ class App {
     return this.#client.lookAround();
   }
 
-  #signOut() {
+  async #signOut() {
+    const unsent = Math.max(this.#client.unsent, this.#keep.unsent); // here, or in another tab
+    if (unsent && !(await askSignOut(unsent))) return;
+    this.#gone(() => {
+      this.#keep.clear();
+      identity.signOut();
+    });
+  }
+
+  // gone shows the door. The page is loaded anew only once somebody has come in:
+  // before, there may be no server to load it from.
+  async #gone(forget = () => {}) {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    forget();
     this.#connection.stop();
-    identity.signOut();
-    sessionStorage.setItem(SIGNED_OUT, "1");
-    location.hash = "";
+    history.replaceState(null, "", location.pathname);
+    document.title = "Gabble";
+    const { room } = await askName((name) => identity.signIn(name));
+    location.hash = room;
     location.reload();
   }
 
@@ -323,18 +351,9 @@ function complain(err) {
   toast(err.code === "offline" ? S.needsConnection : err.message);
 }
 
-function savedRooms() {
-  try {
-    return JSON.parse(sessionStorage.getItem(ROOMS)) || [];
-  } catch {
-    return [];
-  }
-}
-
-function saveRooms(rooms) {
-  try {
-    sessionStorage.setItem(ROOMS, JSON.stringify(rooms));
-  } catch { /* full: then it is not remembered */ }
+// heldUp says so where a change waits for somebody to approve of it.
+function heldUp(answer) {
+  if (answer?.held) toast(S.changeHeld);
 }
 
 await enter();

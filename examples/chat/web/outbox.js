@@ -7,7 +7,7 @@
 export const BOUND = 100;
 
 export class Outbox {
-  entries = []; // { nonce, content, at, status: "pending" | "failed", sent, error }
+  entries = []; // { nonce, content, at, status: "pending" | "failed" | "held", sent, error }
   #flying = null; // the nonce that waits for its answer
 
   constructor(entries = []) {
@@ -74,6 +74,19 @@ export class Outbox {
     if (!entry) return;
     entry.status = "failed";
     entry.error = error;
+  }
+
+  // hold keeps what the server has taken and not let through: somebody has to approve
+  // of it. If they do it comes as a message, with its nonce.
+  hold(nonce) {
+    const entry = this.entries.find((e) => e.nonce === nonce);
+    this.landed(nonce);
+    if (entry) entry.status = "held";
+  }
+
+  // unsent are those that would be lost if they were forgotten here.
+  get unsent() {
+    return this.entries.filter((e) => e.status !== "held").length;
   }
 
   // retry puts a failed entry back in line. One whose nonce may be forgotten

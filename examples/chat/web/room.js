@@ -86,6 +86,8 @@ export class Room {
   // onAck turns an own message into a stored one. Its frame may come before or
   // after; the log takes it once.
   onAck(nonce, ack, user) {
+    // Held: it is no message yet, has no place and no id.
+    if (ack.held || !ack.id || !ack.seq) return this.outbox.hold(nonce);
     const entry = this.outbox.settle(nonce);
     if (!entry) return;
     this.log.put({

@@ -57,6 +57,19 @@ function safeHref(s) {
   }
 }
 
+// visible reports whether there is anything to be seen of a text: the server refuses
+// messages without, such as zero width spaces, fillers or marks on nothing.
+export function visible(text) {
+  return /[^\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u.test(text);
+}
+
+// long reports whether a text would push everything else off the screen.
+export function long(text) {
+  let lines = 0;
+  for (let at = text.indexOf("\n"); at >= 0 && lines < 24; at = text.indexOf("\n", at + 1)) lines++;
+  return lines >= 24 || text.length > 2400;
+}
+
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
 // initials are one or two letters for an avatar.

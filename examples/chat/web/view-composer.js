@@ -2,6 +2,7 @@
 // input methods alone, keeps a draft per room.
 import { $, icon } from "./dom.js";
 import { S } from "./strings.js";
+import { visible } from "./text.js";
 import { Keystrokes } from "./typing.js";
 
 const MAX_HEIGHT = 180;
@@ -110,7 +111,7 @@ export class Composer {
 
   #submit() {
     const text = sendable(this.#text.value);
-    if (text === "" || this.#over(text) > 0) return this.focus();
+    if (!visible(text) || this.#over(text) > 0) return this.focus();
     const { message, draft } = this.#editing || {};
     if (message) {
       if (text !== message.content) this.#act.edit(message, text);
@@ -141,7 +142,7 @@ export class Composer {
   #check() {
     const text = this.#text.value.trim();
     const over = this.#over(text);
-    this.#button.disabled = text === "" || over > 0;
+    this.#button.disabled = !visible(text) || over > 0;
     this.#text.setAttribute("aria-invalid", over > 0 ? "true" : "false");
     const left = this.#limit() - text.length;
     $("count").textContent = over > 0 ? S.tooLong(over) : left < this.#limit() * (1 - COUNT_FROM) ? String(left) : "";

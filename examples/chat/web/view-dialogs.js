@@ -42,6 +42,17 @@ function openRoom(room, join) {
     h("strong", { dir: "auto" }, `#${room.title || room.id}`), h("span", { class: "soft" }, room.online ? S.online(room.online) : room.topic || "")));
 }
 
+// askSignOut answers whether to go although messages have not been sent.
+export function askSignOut(unsent) {
+  const dialog = $("sign-out-dialog");
+  $("sign-out-why").textContent = S.unsent(unsent);
+  dialog.returnValue = "no";
+  return new Promise((resolve) => {
+    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    dialog.showModal();
+  });
+}
+
 // askDelete answers whether the message is to be deleted.
 export function askDelete(message) {
   const dialog = $("delete-dialog");

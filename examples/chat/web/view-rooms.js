@@ -4,11 +4,13 @@ import { $, avatar, h, icon } from "./dom.js";
 import * as format from "./format.js";
 import { S } from "./strings.js";
 
+const OFFERED = 20;
+
 export class RoomsView {
   #rows = new Map(); // room id -> { el, mark }
   #act;
 
-  // act has open, add, second and signOut.
+  // act has open, join, add, second and signOut.
   constructor(act) {
     this.#act = act;
     $("add-room").append(icon("plus"));
@@ -21,6 +23,22 @@ export class RoomsView {
 
   me(user) {
     $("me").replaceChildren(avatar(user), h("span", { class: "me-name", dir: "auto" }, user.name || user.id));
+  }
+
+  // offer lists public rooms that are not joined, at most as many as one looks through.
+  offer(rooms) {
+    const list = $("offered");
+    const some = rooms.slice(0, OFFERED);
+    $("offered-title").hidden = some.length === 0;
+    const mark = JSON.stringify(some.map((r) => [r.id, r.title, r.online]));
+    if (list.dataset.mark === mark) return;
+    list.dataset.mark = mark;
+    list.replaceChildren(...some.map((r) => h("li", {},
+      h("button", { type: "button", class: "room-row offered", dataset: { offered: r.id }, onclick: () => this.#act.join(r.id) },
+        h("span", { class: "avatar hash", "aria-hidden": "true" }, "#"),
+        h("span", { class: "room-text" },
+          h("span", { class: "room-line" }, h("strong", { dir: "auto" }, r.title || r.id)),
+          h("span", { class: "room-line" }, h("span", { class: "preview" }, S.join)))))));
   }
 
   draw(rooms, current) {

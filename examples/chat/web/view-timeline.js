@@ -2,7 +2,7 @@
 import { $, avatar, h, icon, iconButton } from "./dom.js";
 import * as format from "./format.js";
 import { S } from "./strings.js";
-import { onlyEmoji, parts } from "./text.js";
+import { long, onlyEmoji, parts } from "./text.js";
 import { items } from "./timeline.js";
 
 const NEAR_BOTTOM = 60; // px that still count as being at the newest message
@@ -16,6 +16,7 @@ export class TimelineView {
   #older = $("older");
   #pill = $("pill");
   #rows = new Map(); // key -> { el, mark }
+  #unfolded = new Set(); // keys of long messages that the reader wants to see whole
   #room = null;
   #act;
   #atBottom = true;
@@ -39,6 +40,7 @@ export class TimelineView {
   show(room) {
     this.#room = room;
     this.#rows.clear();
+    this.#unfolded.clear();
     this.#scroller.setAttribute("aria-busy", "true"); // a room's page is not news
     this.#list.replaceChildren();
     this.#below = 0;
@@ -162,9 +164,28 @@ export class TimelineView {
     const body = h("div", { class: "body" });
     if (item.first) body.append(h("p", { class: own ? "name hidden" : "name", dir: "auto" }, own ? S.you : name));
     body.append(h("div", { class: "bubble-row" }, bubble, own && m && !deleted ? this.#tools(m) : null));
+    if (!deleted && long(text)) body.append(this.#fold(item.key, bubble));
     body.append(this.#foot(item, m, deleted));
     el.append(body);
     return el;
+  }
+
+  // fold keeps a long message from pushing all others off the screen.
+  #fold(key, bubble) {
+    const button = h("button", { type: "button", class: "link more" });
+    const draw = () => {
+      const open = this.#unfolded.has(key);
+      bubble.classList.toggle("folded", !open);
+      button.textContent = open ? S.less : S.more;
+      button.setAttribute("aria-expanded", String(open));
+    };
+    button.addEventListener("click", () => {
+      if (!this.#unfolded.delete(key)) this.#unfolded.add(key);
+      this.#atBottom = false; // the reader is at this message
+      draw();
+    });
+    draw();
+    return button;
   }
 
   #tools(m) {
@@ -175,12 +196,15 @@ export class TimelineView {
 
   #foot(item, m, deleted) {
     const foot = h("p", { class: "foot" });
-    foot.append(h("time", { datetime: new Date(item.at).toISOString(), title: format.moment(item.at) }, format.time(item.at)));
+    if (Number.isFinite(item.at)) foot.append(h("time", { datetime: new Date(item.at).toISOString(), title: format.moment(item.at) }, format.time(item.at)));
     if (m?.edited_at && !deleted) foot.append(h("span", {}, S.edited));
     if (!item.own || deleted) return foot;
-    const [name, label] = { sent: ["check", S.sent], pending: ["clock", S.pending], failed: ["alert", S.failed(item.entry?.error || "")] }[item.state];
+    const [name, label] = { sent: ["check", S.sent], pending: ["clock", S.pending], held: ["clock", S.held], failed: ["alert", S.failed(item.entry?.error || "")] }[item.state];
     const tick = icon(name, `tick ${item.state}`);
     foot.append(h("span", { class: "tick-box", role: "img", "aria-label": label, title: label }, tick));
+    if (item.state === "held") {
+      foot.append(h("span", {}, S.held), h("button", { type: "button", class: "link discard", onclick: () => this.#act.discard(item.entry.nonce) }, S.discard));
+    }
     if (item.state === "failed") {
       foot.append(h("span", { class: "why" }, S.failed(item.entry.error)),
         h("button", { type: "button", class: "link retry", onclick: () => this.#act.retry(item.entry.nonce) }, S.retry),

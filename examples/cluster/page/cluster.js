@@ -5,8 +5,11 @@ const list = document.getElementById("messages");
 const text = document.getElementById("text");
 const status = document.getElementById("status");
 
+// Not crypto.randomUUID: on plain http that is only there for localhost.
+const randomId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+
 // A guest's secret is their identity, on every node: random, this tab's own.
-const secret = sessionStorage.secret ??= crypto.randomUUID();
+const secret = sessionStorage.secret ??= randomId();
 
 const url = new URL("chat/ws", location.href);
 url.protocol = url.protocol.replace("http", "ws");
@@ -20,7 +23,8 @@ const send = (frame) => socket.readyState === WebSocket.OPEN && socket.send(JSON
 
 function show(m) {
   const item = document.createElement("li");
-  item.textContent = `${m.user.name}: ${m.content}`; // never innerHTML: others wrote this
+  const author = m.user ? m.user.name || m.user.id : ""; // who hard-deletes takes their name out
+  item.textContent = m.deleted_at ? "(deleted)" : [author, m.content || "(no text)"].filter(Boolean).join(": "); // never innerHTML: others wrote this
   list.append(item);
   position.after = Math.max(position.after, m.rev);
 }
@@ -32,7 +36,7 @@ const take = {
       list.replaceChildren();
       position = { epoch: frame.epoch, after: frame.head };
     }
-    frame.messages.forEach(show);
+    (frame.messages || []).forEach(show);
     tries = 0;
     status.textContent = "Connected";
     waiting.forEach(send);
@@ -65,7 +69,7 @@ function connect() {
 document.getElementById("form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (!text.value.trim()) return;
-  const nonce = crypto.randomUUID();
+  const nonce = randomId();
   const frame = { type: "message", ref: nonce, room: "lobby", content: text.value.trim(), nonce };
   waiting.set(nonce, frame);
   send(frame);

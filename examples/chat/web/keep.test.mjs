@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Identity } from "./identity.js";
+import { Keep } from "./keep.js";
+
+function storage() {
+  const map = new Map();
+  return { getItem: (k) => map.get(k) ?? null, setItem: (k, v) => map.set(k, String(v)), removeItem: (k) => map.delete(k), clear: () => map.clear() };
+}
+
+const room = (id, ...nonces) => ({ id, peer: "", outbox: nonces.map((nonce) => ({ nonce, content: nonce, at: 0, status: "pending" })) });
+const seen = (keep) => keep.load().map((r) => [r.id, r.outbox.map((e) => e.nonce).join()].join(":")).sort();
+
+test("tabs of one person do not throw each other's messages away", () => {
+  const shared = storage();
+  const one = new Keep(shared, "alice");
+  one.save([room("lobby", "a1"), room("x")]);
+  const two = new Keep(shared, "alice");
+  assert.deepEqual(seen(two), ["lobby:a1", "x:"]);
+  two.save([room("lobby", "a1", "b1"), room("x"), room("y")]);
+  one.save([room("lobby", "a2"), room("x")]); // a1 is stored; b1 and y one has never seen
+  assert.deepEqual(seen(new Keep(shared, "alice")), ["lobby:a2,b1", "x:", "y:"]);
+  assert.equal(one.unsent, 2);
+  two.save([room("lobby"), room("y")]); // x is left, b1 stored
+  assert.deepEqual(seen(new Keep(shared, "alice")), ["lobby:a2", "y:"]);
+  assert.deepEqual(seen(new Keep(shared, "bob")), []);
+  two.clear();
+  assert.deepEqual(seen(new Keep(shared, "alice")), []);
+});
+
+test("what is not ours in the storage is nothing", () => {
+  const shared = storage();
+  for (const junk of ["{", "null", "7", '"x"', "[1,null,{}]"]) {
+    shared.setItem("gabble.rooms.alice", junk);
+    assert.deepEqual(new Keep(shared, "alice").load(), []);
+  }
+});
+
+const answering = (ok) => async () => ({ ok, status: ok ? 200 : 400, json: async () => ({ user: { id: "alice", name: "Alice" }, token: "t", expires_in_ms: 1000 }) });
+
+test("the browser's person is there tomorrow, a second one is only in their window", async () => {
+  const browser = storage();
+  const first = new Identity({ tab: storage(), browser, fetch: answering(true) });
+  assert.equal(first.current, null);
+  await first.signIn("Alice");
+  assert.equal(new Identity({ tab: storage(), browser }).current.name, "Alice", "in another tab, another day");
+  const copied = storage(); // what a window begins with that another one has opened
+  copied.setItem("gabble.identity", "stale");
+  const second = new Identity({ second: true, tab: copied, browser, fetch: answering(true) });
+  assert.equal(second.current, null);
+  await second.signIn("Bob");
+  assert.equal(new Identity({ tab: copied, browser }).current.name, "Bob", "over a reload");
+  second.signOut();
+  assert.deepEqual([second.signedOut, second.current, first.signedOut, first.current.name], [true, null, false, "Alice"]);
+  first.signOut();
+  assert.deepEqual([new Identity({ tab: storage(), browser }).signedOut, first.current], [true, null]);
+});
