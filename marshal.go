@@ -12,7 +12,7 @@ import (
 func (m Message) MarshalJSON() ([]byte, error) {
 	w := wireMessage(&m, wire.User{ID: m.User})
 	w.Room = m.Room
-	return wire.AppendMessageObject(make([]byte, 0, frameSize(&m)), &w), nil
+	return wire.AppendMessageObject(make([]byte, 0, 512+len(m.Content)), &w), nil
 }
 
 // UnmarshalJSON reads what MarshalJSON has written, and messages of frames and REST.
