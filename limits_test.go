@@ -159,7 +159,7 @@ func TestMetaLimitOfTheHostHolds(t *testing.T) {
 func TestPagesHoldTheirBytes(t *testing.T) {
 	for name, fill := range map[string]func(m *chat.Message){
 		"content": func(m *chat.Message) { m.Content = strings.Repeat("x", 3000) },
-		"escaped": func(m *chat.Message) { m.Content = strings.Repeat("\x01", 3000) },
+		"escaped": func(m *chat.Message) { m.Content = "x" + strings.Repeat("\x01", 3000) },
 		"attachments": func(m *chat.Message) {
 			for i := range 8 {
 				m.Attachments = append(m.Attachments, chat.Attachment{URL: fmt.Sprint("https://files.example/", i, "/", strings.Repeat("u", 1900))})

@@ -1,6 +1,7 @@
 package chat_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -53,7 +54,7 @@ func TestMessagesOfWhichNothingCanBeSeen(t *testing.T) {
 }
 
 func TestWhatRoomsAreCalled(t *testing.T) {
-	srv := newServer(t, chat.Options{})
+	srv := newServer(t, chat.Options{Authorize: func(context.Context, chat.User, chat.Action, chat.RoomInfo) error { return nil }})
 	_, err := srv.Room("r").Create(t.Context(), chat.RoomInfo{Topic: "two\nlines", CreatedBy: "alice"})
 	require.NoError(t, err)
 	for field, values := range map[string][]string{

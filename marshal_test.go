@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +37,8 @@ func TestMessagesAndRoomsMarshalAsOnTheWire(t *testing.T) {
 }
 
 func TestMarshalAndBack(t *testing.T) {
-	text := rapid.String()
+	// U+0000 crosses no wire.
+	text := rapid.Custom(func(t *rapid.T) string { return strings.ReplaceAll(rapid.String().Draw(t, "text"), "\x00", "") })
 	when := rapid.Custom(func(t *rapid.T) time.Time {
 		if rapid.Bool().Draw(t, "zero") {
 			return time.Time{}
@@ -52,7 +54,7 @@ func TestMarshalAndBack(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := chat.Message{
-			ID: text.Draw(t, "id"), Room: text.Draw(t, "room"), Seq: rapid.Int64Range(0, 1<<53).Draw(t, "seq"), Rev: rapid.Int64Range(0, 1<<53).Draw(t, "rev"),
+			ID: text.Draw(t, "id"), Room: text.Draw(t, "room"), Seq: rapid.Int64Range(0, 1<<53-1).Draw(t, "seq"), Rev: rapid.Int64Range(0, 1<<53-1).Draw(t, "rev"),
 			FirstRev: rapid.Int64Range(0, 9).Draw(t, "first"), User: text.Draw(t, "user"), Kind: chat.MessageKind(text.Draw(t, "kind")), Content: text.Draw(t, "content"),
 			Nonce: text.Draw(t, "nonce"), CreatedAt: when.Draw(t, "created"), EditedAt: when.Draw(t, "edited"), DeletedAt: when.Draw(t, "deleted"),
 			ReplyTo: text.Draw(t, "reply"), Thread: text.Draw(t, "thread"), Mentions: list(t, "mentions"), Meta: meta.Draw(t, "meta"),
@@ -68,7 +70,7 @@ func TestMarshalAndBack(t *testing.T) {
 
 		r := chat.RoomInfo{
 			ID: text.Draw(t, "id"), Kind: chat.RoomKind(text.Draw(t, "kind")), Title: text.Draw(t, "title"), Topic: text.Draw(t, "topic"), Avatar: text.Draw(t, "avatar"),
-			Peers: list(t, "peers"), Meta: meta.Draw(t, "meta"), CreatedBy: text.Draw(t, "by"), CreatedAt: when.Draw(t, "created"), Rev: rapid.Int64Range(0, 1<<53).Draw(t, "rev"),
+			Peers: list(t, "peers"), Meta: meta.Draw(t, "meta"), CreatedBy: text.Draw(t, "by"), CreatedAt: when.Draw(t, "created"), Rev: rapid.Int64Range(0, 1<<53-1).Draw(t, "rev"),
 		}
 		b, err = json.Marshal(r)
 		require.NoError(t, err)
