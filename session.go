@@ -79,9 +79,10 @@ const replyBytes = 64 << 10
 const packedReply = 1 << 10
 
 var (
-	_ transport.Handler = (*session)(nil)
-	_ hub.Sink          = (*session)(nil)
-	_ hub.Packer        = (*session)(nil)
+	_ transport.Handler   = (*session)(nil)
+	_ transport.Accounted = (*session)(nil)
+	_ hub.Sink            = (*session)(nil)
+	_ hub.Packer          = (*session)(nil)
 )
 
 // Write offers log frames to the connection; see hub.Sink.
@@ -94,6 +95,15 @@ func (s *session) Lane() int { return s.conn.Loop() }
 
 // Packs tells whether the session takes compressed frames; see hub.Packer.
 func (s *session) Packs() bool { return s.conn.Deflates() }
+
+// Account tells whose budget of inflating the session uses: its user's; see
+// transport.Accounted.
+func (s *session) Account() string {
+	if who := s.who.Load(); who != nil {
+		return who.id()
+	}
+	return ""
+}
 
 // Message queues a command; see transport.Handler.
 func (s *session) Message(c *transport.Conn, payload []byte, binary bool) {

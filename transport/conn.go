@@ -49,7 +49,7 @@ type Conn struct {
 	taken  atomic.Uint32 // tick at which waiting output last made progress
 	pinged uint32        // owned by the sweep
 	floods uint16        // owned by the reader: control frames in this second
-	spent  uint16        // owned by the reader: what inflating has cost in this turn
+	spent  uint16        // owned by the reader: what inflating has cost it in this second
 	loop   uint8
 }
 
@@ -67,6 +67,7 @@ const (
 	watchesIn               // the loop watches it for input
 	watchesOut              // the loop watches it for output
 	isDeflating             // permessage-deflate was granted, before the first event
+	isInflating             // a message is inflated elsewhere; nothing behind it is read
 	cannotWrite = isClosing | isBroken | isAborted | isClosed
 )
 
@@ -206,16 +207,17 @@ func (c *Conn) Resume() {
 		return
 	}
 	c.heard.Store(c.t.ticks()) // silence while paused was ours
-	c.unpause()
+	c.unpause(isPaused)
 }
 
-// unpause lets reading go on. On a loop it is the loop that starts to watch for
-// input again, after the bytes that it had read already. It needs mu.
-func (c *Conn) unpause() {
-	if !c.is(isPaused) {
+// unpause lets reading go on that some of these kept from it. On a loop it is the loop
+// that starts to watch for input again, after the bytes that it had read already. It
+// needs mu.
+func (c *Conn) unpause(flags uint32) {
+	if !c.is(flags) {
 		return
 	}
-	c.clear(isPaused)
+	c.clear(flags)
 	if c.net != nil {
 		c.net.wakeUp.Broadcast()
 	} else if !c.is(isResuming) {
@@ -260,7 +262,7 @@ func (c *Conn) finishWith(e ending, code uint16, reason string, flags uint32) {
 		c.put(appendClose(nil, code, reason))
 	}
 	c.set(isClosing | flags)
-	c.unpause()
+	c.unpause(isPaused | isInflating)
 	if c.out == nil {
 		c.closeWrite()
 	}
@@ -283,7 +285,7 @@ func (c *Conn) abort(code uint16, err error) {
 		c.end = &ending{code: code, err: err}
 	}
 	c.set(isAborted)
-	c.unpause()
+	c.unpause(isPaused | isInflating)
 	if c.net != nil {
 		c.net.cut()
 	} else {

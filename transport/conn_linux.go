@@ -25,7 +25,7 @@ func (c *Conn) post(o op, p []byte) {
 // wants is what the loop should watch for. It needs mu.
 func (c *Conn) wants() (flags uint32) {
 	hungUp := c.end != nil && c.end.hungUp
-	if !c.is(isPaused|isResuming) && !hungUp {
+	if !c.is(isPaused|isInflating|isResuming) && !hungUp {
 		flags |= watchesIn
 	}
 	if c.out != nil {
@@ -96,7 +96,7 @@ func (c *Conn) ready(ev poll.Events) {
 	if ev&(poll.Readable|poll.Failed|poll.Hangup) == 0 || c.is(isClosed) {
 		return
 	}
-	if c.is(isPaused | isResuming) {
+	if c.is(isPaused | isInflating | isResuming) {
 		if ev&(poll.Failed|poll.Hangup) != 0 {
 			c.park(l)
 		}
@@ -109,8 +109,7 @@ func (c *Conn) ready(ev poll.Events) {
 func (c *Conn) sweep(now uint32) (urgent bool) {
 	l := c.t.loops[c.loop]
 	var since uint32
-	// What is kept only because reading is paused is not incomplete.
-	partial := c.in != nil && c.in.rest == nil
+	partial := c.in.unfinished()
 	if partial {
 		since = c.in.since
 	}
@@ -174,7 +173,6 @@ func (c *Conn) receive(l *loop, p, kept []byte) {
 	defer c.account(l)
 	if rest := c.feed(p); len(rest) > 0 {
 		c.partial().keep(rest, kept)
-		c.nextTurn()
 	}
 }
 
@@ -196,16 +194,17 @@ func (c *Conn) account(l *loop) {
 	}
 }
 
-// resumed parses what was left when reading was paused, then watches for more.
+// resumed hands on what has been inflated and parses what was left when reading was
+// paused, then watches for more.
 func (c *Conn) resumed(l *loop) {
 	c.mu.Lock()
 	c.clear(isResuming)
-	stop := c.is(isPaused | isClosed)
+	stop := c.is(isPaused | isInflating | isClosed)
 	c.mu.Unlock()
 	if stop {
 		return
 	}
-	if c.in != nil && c.in.rest != nil {
+	if c.in != nil && (c.in.rest != nil || c.in.job != nil) {
 		rest, kept := c.in.rest, c.in.kept
 		c.in.rest, c.in.kept = nil, nil
 		if c.in.idle() {
@@ -218,7 +217,7 @@ func (c *Conn) resumed(l *loop) {
 	if c.is(isClosed) {
 		return
 	}
-	if c.is(isParked) && !c.is(isPaused|isResuming) {
+	if c.is(isParked) && !c.is(isPaused|isInflating|isResuming) {
 		c.clear(isParked)
 		want := c.wants()
 		c.set(want)

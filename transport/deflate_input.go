@@ -1,71 +1,85 @@
 package transport
 
 import (
+	"bytes"
 	"compress/flate"
 	"errors"
 	"io"
-	"math"
 
 	"github.com/gobwas/ws"
 )
 
-// turnCost bounds what a connection may have inflated per turn, in KiB of output,
-// before the others of its loop have theirs.
-const turnCost = 128
-
-// packedCost is how many bytes of output a compressed byte may stand for in that
-// account: a block without output takes the longest.
+// packedCost is how many bytes of output a compressed byte may stand for in the
+// account of what inflating costs: a block without output takes the longest.
 const packedCost = 8
 
 // inflate hands on a message that came compressed. It is no larger than a message
-// may be that did not: the limits hold for both forms of it.
-func (c *Conn) inflate(op ws.OpCode, packed []byte) {
+// may be that did not: the limits hold for both forms of it. packed is the caller's,
+// unless it is said to be mine.
+func (c *Conn) inflate(op ws.OpCode, packed []byte, mine bool) {
 	if c.is(isClosing | isAborted | isClosed) {
 		return
 	}
-	f, _ := c.t.inflaters.Get().(*inflater)
-	if f == nil {
-		f = newInflater()
+	if c.inflateHere(op, packed) {
+		return
+	}
+	if !mine {
+		packed = bytes.Clone(packed)
+	}
+	c.inflateElsewhere(op, packed)
+}
+
+// inflateHere inflates a message if that is a little work, and tells whether it was.
+func (c *Conn) inflateHere(op ws.OpCode, packed []byte) bool {
+	if len(packed) > hereIn || c.spent >= hereCost {
+		return false
 	}
 	o := &c.t.opts
-	size, err := f.inflate(packed, o.MaxMessage, max(o.MaxMessage, o.SkipMessage))
-	c.spend(packedCost*int64(len(packed)) + size)
+	f := c.t.inflater()
+	most := max(o.MaxMessage, o.SkipMessage)
+	size, err := f.inflate(packed, min(o.MaxMessage, hereOut), min(most, hereOut))
+	c.spent += uint16(inflateCost(len(packed), size)/hereUnit + 1)
+	more := err == errInflatesTooFar && most > hereOut
+	if !more {
+		c.inflated(op, f.out, size, err)
+	}
+	f.letGo()
+	c.t.inflaters.Put(f)
+	return !more
+}
+
+// inflated hands on what a message has been inflated to.
+func (c *Conn) inflated(op ws.OpCode, out []byte, size int64, err error) {
 	switch {
 	case err != nil:
 		bad := inflateError(err)
 		c.fail(bad.Code, bad.Reason, bad)
-	case size > o.MaxMessage:
-		c.h.TooLarge(c, size)
+	case size > c.t.opts.MaxMessage:
+		if !c.is(isClosing | isAborted | isClosed) {
+			c.h.TooLarge(c, size)
+		}
 	default:
-		c.message(op, f.out)
+		c.message(op, out)
 	}
-	f.letGo()
-	c.t.inflaters.Put(f)
 }
 
-// spend notes what a message has cost in this turn.
-func (c *Conn) spend(bytes int64) {
-	c.spent = uint16(min(int64(c.spent)+bytes>>10+1, math.MaxUint16))
-}
-
-// nextTurn has the rest parsed when others have had their turn, unless it waits for
-// the owner to resume.
-func (c *Conn) nextTurn() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.is(isPaused | isResuming | isAborted | isClosed) {
-		c.set(isResuming)
-		c.watch()
-		c.post(opResume, nil)
+// inflater takes one out of the pool. It goes back with letGo and Put.
+func (t *Transport) inflater() *inflater {
+	if f, ok := t.inflaters.Get().(*inflater); ok {
+		return f
 	}
+	return newInflater()
 }
 
 // errInflatesTooFar says that there is more in a message than may be thrown away.
 var errInflatesTooFar = errors.New("message inflates too far")
 
 func inflateError(err error) *ProtocolError {
-	if errors.Is(err, errInflatesTooFar) {
+	switch err {
+	case errInflatesTooFar:
 		return &ProtocolError{codeTooBig, "message is too large"}
+	case errPanicked:
+		return &ProtocolError{codeInternal, "internal error"}
 	}
 	return &ProtocolError{codeBadData, "compressed data is corrupt"}
 }

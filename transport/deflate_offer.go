@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 )
@@ -16,16 +15,16 @@ const (
 )
 
 // extensionsHeader is where extensions are offered and granted.
-const extensionsHeader = "Sec-WebSocket-Extensions"
+const extensionsHeader = "Sec-Websocket-Extensions"
 
 // grantDeflate has the connection of a request compressed if the transport, the
 // host and the client agree on it: the grant goes into the answer's header, and
 // open gets a connection that knows.
-func (t *Transport) grantDeflate(u *Upgrade, open *func(*Conn) Handler, offers func() []string) {
+func (t *Transport) grantDeflate(u *Upgrade, open *func(*Conn) Handler, offers []string) {
 	if !t.opts.Deflate || !u.Deflate {
 		return
 	}
-	grant := acceptDeflate(offers())
+	grant := acceptDeflate(offers)
 	if grant == "" {
 		return
 	}
@@ -33,7 +32,7 @@ func (t *Transport) grantDeflate(u *Upgrade, open *func(*Conn) Handler, offers f
 	if h == nil {
 		h = make(http.Header)
 	}
-	h[extensionsHeader] = []string{grant}
+	h["Sec-WebSocket-Extensions"] = []string{grant}
 	u.Header = h
 	inner := *open
 	*open = func(c *Conn) Handler {
@@ -141,15 +140,4 @@ func cutOutsideQuotes(s string, sep byte) (before, after string, found bool) {
 		}
 	}
 	return s, "", false
-}
-
-// headerValues are the values of a header field in a request that was read whole.
-func headerValues(raw []byte, name string) (values []string) {
-	for line := range bytes.SplitSeq(raw, []byte("\r\n")) {
-		k, v, ok := bytes.Cut(line, []byte(":"))
-		if ok && asciiEqual(k, name) {
-			values = append(values, string(bytes.TrimSpace(v)))
-		}
-	}
-	return values
 }

@@ -93,7 +93,7 @@ func TestInflateRefuses(t *testing.T) {
 				c.t.opts.MaxMessage, c.t.opts.SkipMessage = 100<<10, 1<<20
 			}
 			c.end = nil
-			c.feed(tc.stream)
+			feedAll(c, tc.stream)
 			require.Empty(t, h.messages)
 			require.NotNil(t, c.end)
 			require.Equal(t, tc.code, c.end.code)
@@ -112,7 +112,7 @@ func TestInflateRefuses(t *testing.T) {
 func TestInflateTooLarge(t *testing.T) {
 	c, h := deflatingConn(t, Options{MaxMessage: 1000, SkipMessage: 5000})
 	for _, size := range []int{1000, 1001, 5000} {
-		c.feed(packedFrame(true, ws.OpBinary, deflated(t, make([]byte, size), 9)))
+		feedAll(c, packedFrame(true, ws.OpBinary, deflated(t, make([]byte, size), 9)))
 	}
 	require.Equal(t, []int64{1001, 5000}, h.large)
 	require.Len(t, h.messages, 1)
@@ -123,19 +123,37 @@ func TestInflateTooLarge(t *testing.T) {
 	require.LessOrEqual(t, cap(f.out), 1000)
 }
 
-// A read full of bombs is worked off in turns, and in order.
-func TestInflateInTurns(t *testing.T) {
+// What is inflated where it is read is little, and bounded for each second; the rest
+// goes elsewhere, and nothing gets out of order.
+func TestInflateHere(t *testing.T) {
 	c, h := deflatingConn(t, Options{MaxMessage: 32 << 10, SkipMessage: 64 << 10})
-	bomb := packedFrame(true, ws.OpBinary, deflated(t, make([]byte, 60<<10), 9))
-	rest := bytes.Repeat(bomb, 100)
-	turns := 0
-	for ; len(rest) > 0; turns++ {
-		before := len(h.large)
-		rest = c.feed(rest)
-		require.LessOrEqual(t, len(h.large)-before, 3)
+	defer func() { require.NoError(t, c.t.Close()) }()
+	frame := func(size int) []byte { return packedFrame(true, ws.OpBinary, deflated(t, make([]byte, size), 9)) }
+	require.Empty(t, c.feed(frame(hereOut)))
+	require.False(t, c.hasJob(), "little")
+	require.Empty(t, c.feed(frame(hereOut+1)))
+	require.True(t, c.hasJob(), "more")
+	feedAll(c, nil)
+	require.Empty(t, c.feed(packedFrame(true, ws.OpBinary, emptyBlocks(hereIn+100))))
+	require.True(t, c.hasJob(), "much to read")
+	feedAll(c, nil)
+	require.Len(t, h.messages, 3)
+
+	here := 0
+	for ; !c.hasJob(); here++ {
+		require.Less(t, here, 1000)
+		rest := c.feed(append(frame(4000), clientFrame(true, ws.OpBinary, fmt.Append(nil, here), [4]byte{})...))
+		require.Equal(t, c.hasJob(), len(rest) > 0, "what follows waits")
+		if c.hasJob() {
+			feedAll(c, rest)
+			break
+		}
 	}
-	require.Len(t, h.large, 100)
-	require.Greater(t, turns, 30)
+	require.Less(t, here*4000, 300<<10)
+	require.Equal(t, fmt.Sprint(here), h.messages[len(h.messages)-1])
+	c.hear(c.t.ticks() + 200)
+	require.Empty(t, c.feed(frame(hereOut)))
+	require.False(t, c.hasJob(), "the next second has a budget of its own")
 }
 
 func TestOffers(t *testing.T) {

@@ -14,5 +14,7 @@
 // something to write.
 //
 // The transport answers pings and closes, checks framing, limits and UTF-8, pings
-// the idle and closes the dead. It negotiates no extensions.
+// the idle and closes the dead. Of extensions it knows permessage-deflate (RFC 7692),
+// without context between messages, where Options.Deflate and [Upgrade] grant it.
+// What clients compress is inflated within a budget, see [Accounted].
 package transport

@@ -9,6 +9,11 @@ import (
 // ErrClosed is returned by Serve and Upgrade once the Transport is shut down.
 var ErrClosed = errors.New("transport: closed")
 
+// ErrExtendedConnect is returned by Upgrade for a WebSocket that is to be opened over
+// HTTP/2 or HTTP/3 (RFC 8441, RFC 9220). It has been answered with 501. Go offers that
+// to clients only where GODEBUG has http2xconnect=1; without, they use HTTP/1.1.
+var ErrExtendedConnect = errors.New("transport: extended CONNECT is not supported")
+
 // Errors given to Handler.Closed.
 var (
 	// ErrAborted says that this side cut the connection.
@@ -21,7 +26,7 @@ var (
 
 // ProtocolError is the reason why a connection was closed for what its peer sent.
 type ProtocolError struct {
-	Code   uint16 // the close code sent: 1002, 1007, 1008 or 1009
+	Code   uint16 // the close code sent: 1002, 1007, 1008, 1009, 1011 or 1013
 	Reason string
 }
 
@@ -43,15 +48,22 @@ func (e *HandshakeError) Error() string {
 	return fmt.Sprintf("transport: handshake refused with %d: %s", e.Status, e.Reason)
 }
 
-// Unwrap makes errors.Is(err, ErrClosed) true of refusals during shutdown.
+// Unwrap makes errors.Is(err, ErrClosed) true of refusals during shutdown, and
+// errors.Is(err, ErrExtendedConnect) of those over HTTP/2.
 func (e *HandshakeError) Unwrap() error {
-	if e.Status == http.StatusServiceUnavailable && e.Reason == reasonClosing {
+	switch {
+	case e.Status == http.StatusServiceUnavailable && e.Reason == reasonClosing:
 		return ErrClosed
+	case e.Status == http.StatusNotImplemented && e.Reason == reasonExtendedConnect:
+		return ErrExtendedConnect
 	}
 	return nil
 }
 
-const reasonClosing = "server is shutting down"
+const (
+	reasonClosing         = "server is shutting down"
+	reasonExtendedConnect = "extended CONNECT (RFC 8441) is not supported: open the WebSocket over HTTP/1.1"
+)
 
 func refuse(status int, reason string) *HandshakeError {
 	return &HandshakeError{Status: status, Reason: reason}

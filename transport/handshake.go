@@ -5,13 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/gobwas/ws"
 )
 
 // AcceptFunc decides about a request in Serve: what is granted and who handles the
@@ -19,7 +16,7 @@ import (
 // request: a *HandshakeError with its own answer, any other with 500.
 type AcceptFunc func(*http.Request) (u Upgrade, open func(*Conn) Handler, err error)
 
-// greeting is an upgrade request that was read whole, without net/http.
+// greeting is an upgrade request that has been read whole, without net/http.
 type greeting struct {
 	raw    []byte // up to and with the blank line
 	remote string
@@ -34,37 +31,83 @@ func endOfHeader(b []byte) int {
 	return -1
 }
 
-// checkLines refuses what the upgrader below would let pass: floods of lines, folded
-// or malformed ones, a second Host or key, a body.
-func checkLines(raw []byte, most int) *HandshakeError {
-	if bytes.Count(raw, []byte("\n")) > most+2 {
-		return refuse(http.StatusRequestHeaderFieldsTooLarge, "too many header lines")
+// parse reads a request that came whole, as strictly as net/http or more: what two
+// readers could understand differently is refused.
+func (g *greeting) parse(most int) (*http.Request, *HandshakeError) {
+	if bytes.Count(g.raw, []byte("\n")) > most+2 {
+		return nil, refuse(http.StatusRequestHeaderFieldsTooLarge, "too many header lines")
 	}
-	_, rest, _ := bytes.Cut(raw, []byte("\r\n"))
-	hosts, keys := 0, 0
-	for line := range bytes.SplitSeq(rest, []byte("\r\n")) {
+	lines := bytes.Split(g.raw, []byte("\r\n"))
+	for _, line := range lines {
+		if bytes.ContainsFunc(line, isControl) {
+			return nil, refuse(http.StatusBadRequest, "a line holds a control character, or does not end with CR LF")
+		}
+	}
+	r, bad := parseRequestLine(string(lines[0]))
+	if bad != nil {
+		return nil, bad
+	}
+	r.RemoteAddr, r.TLS = g.remote, g.tls
+	if bad := parseFields(r, lines[1:]); bad != nil {
+		return nil, bad
+	}
+	// RFC 9112, section 3.2.2: a target with a host of its own comes before Host.
+	if r.URL.Host != "" {
+		r.Host = r.URL.Host
+	}
+	return r, nil
+}
+
+// isControl tells what no line of a request may hold (RFC 9110, section 5.5).
+func isControl(ch rune) bool { return ch < ' ' && ch != '\t' || ch == 0x7f }
+
+// parseRequestLine reads method, target and version (RFC 9112, section 3).
+func parseRequestLine(line string) (*http.Request, *HandshakeError) {
+	method, rest, ok1 := strings.Cut(line, " ")
+	target, proto, ok2 := strings.Cut(rest, " ")
+	major, minor, ok3 := http.ParseHTTPVersion(proto)
+	if !ok1 || !ok2 || !ok3 || !isToken([]byte(method)) {
+		return nil, refuse(http.StatusBadRequest, "malformed request line")
+	}
+	r := &http.Request{
+		Method: method, RequestURI: target, Proto: proto, ProtoMajor: major, ProtoMinor: minor,
+		Header: make(http.Header), Body: http.NoBody,
+	}
+	var err error
+	if r.URL, err = url.ParseRequestURI(target); err != nil {
+		return nil, refuse(http.StatusBadRequest, "malformed request target")
+	}
+	return r, nil
+}
+
+// parseFields reads the header, up to the blank line.
+func parseFields(r *http.Request, lines [][]byte) *HandshakeError {
+	hosts := 0
+	for _, line := range lines {
 		if len(line) == 0 {
 			break
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
-		if !ok || !isToken(name) || bytes.ContainsAny(value, "\r\n\x00") {
+		if !ok || !isToken(name) {
 			return refuse(http.StatusBadRequest, "malformed header line")
 		}
-		value = bytes.TrimSpace(value)
-		switch {
-		case asciiEqual(name, "Host"):
+		v := strings.Trim(string(value), " \t")
+		if asciiEqual(name, "Host") {
+			r.Host = v
 			hosts++
-		case asciiEqual(name, "Sec-WebSocket-Key"):
-			if keys++; !validKey(string(value)) {
-				return refuse(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64, once")
-			}
-		case asciiEqual(name, "Transfer-Encoding"), asciiEqual(name, "Content-Length") && string(value) != "0":
-			return refuse(http.StatusBadRequest, "an upgrade has no body")
+			continue
+		}
+		r.Header.Add(string(name), v)
+	}
+	if hosts != 1 {
+		return refuse(http.StatusBadRequest, "Host must come once")
+	}
+	for _, v := range r.Header["Content-Length"] {
+		if v != "0" {
+			r.ContentLength = -1
 		}
 	}
-	if hosts > 1 || keys > 1 {
-		return refuse(http.StatusBadRequest, "Host and Sec-WebSocket-Key may come only once")
-	}
+	r.TransferEncoding = r.Header["Transfer-Encoding"]
 	return nil
 }
 
@@ -84,60 +127,29 @@ func isToken(b []byte) bool {
 // greet answers an upgrade request. The answer is to be written in any case; open
 // is nil if it is a refusal. dropped is called instead of open if that cannot be.
 func (t *Transport) greet(g greeting, accept AcceptFunc) (answer []byte, open func(*Conn) Handler, dropped func()) {
-	if bad := checkLines(g.raw, t.opts.HandshakeLines); bad != nil {
+	r, bad := g.parse(t.opts.HandshakeLines)
+	if bad == nil {
+		bad = checkRequest(r)
+	}
+	if bad != nil {
 		return refusal(bad), nil, nil
 	}
-	r := &http.Request{
-		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: make(http.Header), Body: http.NoBody, RemoteAddr: g.remote, TLS: g.tls,
-	}
 	r = r.WithContext(t.ctx)
-	// What the host is shown must survive the call: the callbacks' bytes do not.
-	up := ws.Upgrader{
-		OnRequest: func(uri []byte) (err error) {
-			r.RequestURI = string(uri)
-			r.URL, err = url.ParseRequestURI(r.RequestURI)
-			return err
-		},
-		OnHost: func(host []byte) error { r.Host = string(host); return nil },
-		OnHeader: func(k, v []byte) error {
-			r.Header.Add(string(k), string(v))
-			return nil
-		},
-		ProtocolCustom: func(v []byte) (string, bool) {
-			r.Header.Add("Sec-Websocket-Protocol", string(v))
-			return "", true
-		},
-		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
-			u, o, err := t.ask(accept, r)
-			if err != nil {
-				return nil, err
-			}
-			t.settleDropped(&u, &o)
-			dropped = u.Dropped
-			if t.isRefusing() {
-				return nil, refuse(http.StatusServiceUnavailable, reasonClosing)
-			}
-			t.grantDeflate(&u, &o, func() []string { return headerValues(g.raw, extensionsHeader) })
-			open = o
-			h := u.Header.Clone()
-			if p := choose(u.Protocols, r.Header.Values("Sec-Websocket-Protocol")); p != "" {
-				if h == nil {
-					h = make(http.Header)
-				}
-				h["Sec-WebSocket-Protocol"] = []string{p}
-			}
-			return ws.HandshakeHeaderHTTP(h), nil
-		},
+	key, extensions := r.Header.Get(keyHeader), r.Header.Values(extensionsHeader)
+	for _, name := range []string{"Connection", "Upgrade", keyHeader, versionHeader, extensionsHeader} {
+		r.Header.Del(name)
 	}
-	mem := memory{in: bytes.NewReader(g.raw)}
-	if _, err := up.Upgrade(&mem); err != nil {
-		if dropped != nil {
-			dropped()
-		}
-		return refusal(handshakeError(err)), nil, nil
+	u, open, err := t.ask(accept, r)
+	if err != nil {
+		return refusal(asHandshakeError(err)), nil, nil
 	}
-	return mem.out.Bytes(), open, dropped
+	t.settleDropped(&u, &open)
+	if t.isRefusing() {
+		u.Dropped()
+		return refusal(refuse(http.StatusServiceUnavailable, reasonClosing)), nil, nil
+	}
+	t.grantDeflate(&u, &open, extensions)
+	return acceptance(u, key, r.Header.Values(protocolHeader)), open, u.Dropped
 }
 
 // ask calls the host.
@@ -160,22 +172,13 @@ func (t *Transport) ask(accept AcceptFunc, r *http.Request) (u Upgrade, open fun
 	return u, open, err
 }
 
-// handshakeError translates what the upgrader found.
-func handshakeError(err error) *HandshakeError {
+// asHandshakeError is what ask returns, which is one already.
+func asHandshakeError(err error) *HandshakeError {
 	var known *HandshakeError
-	switch {
-	case errors.As(err, &known):
-		return known
-	case errors.Is(err, ws.ErrHandshakeBadMethod):
-		return refuseWith(http.StatusMethodNotAllowed, "a WebSocket is opened with GET", "Allow", http.MethodGet)
-	case errors.Is(err, ws.ErrHandshakeBadProtocol):
-		return refuse(http.StatusHTTPVersionNotSupported, "a WebSocket needs HTTP/1.1")
-	case errors.Is(err, ws.ErrHandshakeBadUpgrade), errors.Is(err, ws.ErrHandshakeBadConnection):
-		return needsUpgrade()
-	case errors.Is(err, ws.ErrHandshakeUpgradeRequired), errors.Is(err, ws.ErrHandshakeBadSecVersion):
-		return wrongVersion()
+	if !errors.As(err, &known) {
+		known = refuse(http.StatusInternalServerError, "internal error")
 	}
-	return refuse(http.StatusBadRequest, "malformed request")
+	return known
 }
 
 // refusal is the whole HTTP answer to a request that is refused.
@@ -199,12 +202,3 @@ func refusal(e *HandshakeError) []byte {
 	b.Write(body)
 	return b.Bytes()
 }
-
-// memory gives the upgrader a request to read and keeps what it answers.
-type memory struct {
-	in  io.Reader
-	out bytes.Buffer
-}
-
-func (m *memory) Read(p []byte) (int, error)  { return m.in.Read(p) }
-func (m *memory) Write(p []byte) (int, error) { return m.out.Write(p) }

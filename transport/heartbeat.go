@@ -38,7 +38,7 @@ func (c *Conn) beat(now uint32, partial uint32, isPartial bool) verdict {
 		}
 	case waits && age(now, since) >= t.stallTicks:
 		c.fail(t.opts.StallCode, "output is not taken", ErrStalled)
-	case state&isPaused != 0:
+	case state&(isPaused|isInflating) != 0:
 	case c.inputWaits(silent >= t.deadTicks || isPartial && age(now, partial) >= t.frameTicks):
 		// The process has been standing still, not the peer.
 	case silent >= t.deadTicks:

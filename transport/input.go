@@ -37,23 +37,21 @@ type input struct {
 
 	rest  []byte // bytes behind a message during which reading was paused
 	kept  []byte // the memory that rest is the end of
+	job   *job   // a message that is inflated elsewhere, before rest
 	since uint32 // tick at which it began
 	held  int64  // what the account of partial bytes knows of it
 }
 
-// feed parses bytes that came in and hands on the messages that they complete. It
-// changes p. It returns what is left when reading gets paused, or when this turn has
-// taken its time.
+// feed parses bytes that came in and hands on the messages that they complete, after
+// the one that has been inflated elsewhere. It changes p. It returns what is left when
+// reading gets paused, or while a message is inflated elsewhere.
 func (c *Conn) feed(p []byte) (rest []byte) {
-	c.spent = 0
+	c.takeJob()
 	for len(p) > 0 {
-		if c.is(isPaused | isDeaf | isAborted | isClosed) {
-			if c.is(isDeaf | isAborted | isClosed) {
-				return nil
-			}
-			return p
+		if c.is(isDeaf | isAborted | isClosed) {
+			return nil
 		}
-		if c.spent >= turnCost {
+		if c.is(isPaused) || c.hasJob() { // also if it is done already
 			return p
 		}
 		if c.in != nil && c.in.inFrame {
@@ -115,7 +113,7 @@ func (in *input) inMessage() bool { return in.op != 0 }
 
 // idle tells that nothing is kept.
 func (in *input) idle() bool {
-	return in.nhead == 0 && !in.inFrame && !in.inMessage() && in.rest == nil
+	return in.nhead == 0 && !in.inFrame && !in.inMessage() && in.rest == nil && in.job == nil
 }
 
 // keep keeps what cannot be parsed yet: a copy, or of what is kept already the same
@@ -128,6 +126,10 @@ func (in *input) keep(rest, kept []byte) {
 	}
 	in.rest, in.kept = rest, kept
 }
+
+// unfinished tells that a message has begun which has not come in whole, rather than
+// that something is kept because of us.
+func (in *input) unfinished() bool { return in != nil && in.rest == nil && in.job == nil }
 
 // partial returns the connection's input, which begins now if there is none.
 func (c *Conn) partial() *input {
@@ -171,7 +173,7 @@ func (c *Conn) frame(h ws.Header, payload []byte) {
 		c.control(h.OpCode, payload)
 	case h.Fin && h.OpCode != ws.OpContinuation && h.Length <= c.t.opts.MaxMessage:
 		if h.Rsv != 0 {
-			c.inflate(h.OpCode, payload)
+			c.inflate(h.OpCode, payload, false)
 			return
 		}
 		c.message(h.OpCode, payload) // the common case: nothing is copied
@@ -226,7 +228,7 @@ func (c *Conn) whole(in *input) {
 			c.h.TooLarge(c, size)
 		}
 	case pack:
-		c.inflate(op, buf)
+		c.inflate(op, buf, true)
 	default:
 		c.message(op, buf)
 	}
@@ -272,11 +274,12 @@ func (c *Conn) peerClosed(code uint16) {
 	c.mu.Unlock()
 }
 
-// hear notes a sign of life. Each second has its own budget of control frames.
+// hear notes a sign of life. Each second has its own budget of control frames and of
+// what is inflated where it is read.
 func (c *Conn) hear(now uint32) {
 	const perSecond = uint32(time.Second / tick)
 	if now/perSecond != c.heard.Load()/perSecond {
-		c.floods = 0
+		c.floods, c.spent = 0, 0
 	}
 	c.heard.Store(now)
 }
@@ -288,6 +291,9 @@ func (c *Conn) settle() {
 		return
 	}
 	held := inputSize + int64(cap(in.buf)+cap(in.control)+cap(in.kept))
+	if in.job != nil {
+		held += int64(cap(in.job.packed))
+	}
 	c.t.counters[c.loop].partial.Add(held - in.held)
 	in.held = held
 }
@@ -295,6 +301,7 @@ func (c *Conn) settle() {
 // dropInput forgets what was kept.
 func (c *Conn) dropInput() {
 	if c.in != nil {
+		c.in.dropJob(c)
 		c.t.counters[c.loop].partial.Add(-c.in.held)
 		c.in = nil
 	}

@@ -104,13 +104,13 @@ func (c *Conn) readAll(rest []byte) error {
 	}()
 	var err error
 	for {
-		if len(rest) > 0 {
+		if len(rest) > 0 || c.hasJob() {
 			rest = c.receiveNet(rest)
 		}
 		if over := c.awaitResume(); over {
 			return err
 		}
-		if len(rest) > 0 {
+		if len(rest) > 0 || c.hasJob() {
 			continue
 		}
 		if err != nil {
@@ -152,18 +152,18 @@ func (c *Conn) receiveNet(p []byte) (rest []byte) {
 	if in := c.in; in != nil {
 		c.net.partialAt.Store(in.since)
 	}
-	c.net.partial.Store(c.in != nil)
+	c.net.partial.Store(c.in.unfinished())
 	if c.overPartial() {
 		c.t.nets.shed(c.loop)
 	}
 	return rest
 }
 
-// awaitResume blocks while reading is paused. It tells whether reading is over.
+// awaitResume blocks while reading is paused, or a message is inflated elsewhere. It tells whether reading is over.
 func (c *Conn) awaitResume() (over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.is(isPaused) && !c.is(isAborted) {
+	for c.is(isPaused|isInflating) && !c.is(isAborted) {
 		c.net.wakeUp.Wait()
 	}
 	if c.is(isAborted) {

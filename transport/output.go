@@ -20,24 +20,30 @@ type output struct {
 	bytes  int    // bytes that wait
 	since  uint32 // tick at which waiting began or last made progress
 	flight int    // frames that a write in progress may cover
-	pong   int    // 1 + index of a pong that may still be replaced; 0: none
+	pong   int    // 1 + index of the newest pong, while it waits; 0: none
+	pongs  int    // pongs that had to wait
 }
+
+// mostPongs is how many pongs wait at a time; beyond, the newest takes the place of
+// the one before.
+const mostPongs = 64
 
 func (o *output) push(frame []byte) {
 	o.frames = append(o.frames, frame)
 	o.bytes += len(frame)
 }
 
-// pushPong queues a pong, or puts it in the place of the one that waits: only the
-// latest ping needs an answer (RFC 6455, section 5.5.3).
+// pushPong queues a pong. Of many that wait only the latest ping needs an answer (RFC
+// 6455, section 5.5.3).
 func (o *output) pushPong(frame []byte) {
-	if i := o.pong - 1; i >= o.flight && (i > 0 || i == 0 && o.off == 0) {
+	if i := o.pong - 1; o.pongs >= mostPongs && i >= o.flight && (i > 0 || i == 0 && o.off == 0) {
 		o.bytes += len(frame) - len(o.frames[i])
 		o.frames[i] = frame
 		return
 	}
 	o.push(frame)
 	o.pong = len(o.frames)
+	o.pongs++
 }
 
 // next returns what to write now: a part of the first frame, or several small

@@ -51,6 +51,7 @@ type Transport struct {
 	wg      sync.WaitGroup
 
 	deflaters, inflaters sync.Pool // empty without Options.Deflate
+	inflation            inflation
 }
 
 // stopper is a listener that is being served.
@@ -105,6 +106,7 @@ func New(o Options) (*Transport, error) {
 	t.guardOptions()
 	t.buffers.New = func() any { return new([joinBytes]byte) }
 	t.workers.t = t
+	t.inflation.init(t)
 	return t, nil
 }
 
@@ -228,6 +230,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 			l.close()
 		}
 	}
+	t.inflation.stop()
 	t.wg.Wait()
 	t.cancel()
 	close(t.stopped)

@@ -1,15 +1,16 @@
 package transport
 
 import (
+	"bytes"
+	"crypto/sha1"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/gobwas/ws"
+	"time"
 )
 
 // Upgrade says what a server grants to a request.
@@ -48,7 +49,7 @@ func (t *Transport) Upgrade(w http.ResponseWriter, r *http.Request, u Upgrade, o
 		u.Dropped()
 		return answerHTTP(w, t.opts.Full)
 	}
-	t.grantDeflate(&u, &open, func() []string { return r.Header.Values(extensionsHeader) })
+	t.grantDeflate(&u, &open, r.Header.Values(extensionsHeader))
 	taken := false
 	defer func() { // also when a ResponseWriter of the host panics
 		if !taken {
@@ -68,34 +69,46 @@ func (t *Transport) Upgrade(w http.ResponseWriter, r *http.Request, u Upgrade, o
 // hijack answers 101 and takes the connection over, with what it had received
 // behind the request.
 func (t *Transport) hijack(w http.ResponseWriter, r *http.Request, u Upgrade) (net.Conn, []byte, error) {
-	chosen := choose(u.Protocols, r.Header.Values("Sec-WebSocket-Protocol"))
-	up := ws.HTTPUpgrader{
-		Timeout:  t.opts.HandshakeTimeout,
-		Protocol: func(offered string) bool { return offered == chosen },
-	}
-	if len(u.Header) > 0 {
-		up.Header = u.Header
-	}
-	// gobwas would hijack and only then find fault; what it could object to has been
-	// answered by checkRequest. What is left is a writer that cannot be hijacked.
-	guard := &hijackGuard{ResponseWriter: w}
-	conn, rw, _, err := up.Upgrade(r, guard)
-	switch {
-	case guard.err != nil:
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
 		reason := "cannot upgrade: " + culprit(w) + " hides the connection; mount the handler outside that middleware"
 		return nil, nil, answerHTTP(w, refuse(http.StatusInternalServerError, reason))
-	case err != nil:
-		if conn != nil {
-			_ = conn.Close()
-		}
+	}
+	_ = conn.SetDeadline(time.Now().Add(t.opts.HandshakeTimeout))
+	_, err = conn.Write(acceptance(u, r.Header.Get(keyHeader), r.Header.Values(protocolHeader)))
+	if err != nil {
+		_ = conn.Close()
 		return nil, nil, fmt.Errorf("transport: answer upgrade: %w", err)
 	}
+	_ = conn.SetDeadline(time.Time{})
 	pre, err := rw.Reader.Peek(rw.Reader.Buffered())
 	if err != nil {
 		_ = conn.Close()
 		return nil, nil, fmt.Errorf("transport: read behind upgrade: %w", err)
 	}
 	return conn, slices.Clone(pre), nil
+}
+
+// The fields of the handshake (RFC 6455, section 11.3), as http.Header has them.
+const (
+	keyHeader      = "Sec-Websocket-Key"
+	versionHeader  = "Sec-Websocket-Version"
+	protocolHeader = "Sec-Websocket-Protocol"
+)
+
+// acceptance is the answer to a request that is granted (section 4.2.2).
+func acceptance(u Upgrade, key string, offered []string) []byte {
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	b.WriteString(base64.StdEncoding.EncodeToString(sum[:]))
+	b.WriteString("\r\n")
+	if p := choose(u.Protocols, offered); p != "" {
+		b.WriteString("Sec-WebSocket-Protocol: " + p + "\r\n")
+	}
+	_ = u.Header.Write(&b)
+	b.WriteString("\r\n")
+	return b.Bytes()
 }
 
 // culprit names the writer that cannot be hijacked, below those that unwrap.
@@ -113,18 +126,6 @@ func culprit(w http.ResponseWriter) string {
 	}
 	return name
 }
-
-// hijackGuard keeps gobwas from answering a failed Hijack by itself.
-type hijackGuard struct {
-	http.ResponseWriter
-	err error
-}
-
-func (g *hijackGuard) Unwrap() http.ResponseWriter { return g.ResponseWriter }
-
-func (g *hijackGuard) Header() http.Header         { return http.Header{} }
-func (g *hijackGuard) WriteHeader(int)             {}
-func (g *hijackGuard) Write(p []byte) (int, error) { g.err = errors.ErrUnsupported; return len(p), nil }
 
 // answerHTTP answers a request that is refused, and returns the refusal.
 func answerHTTP(w http.ResponseWriter, e *HandshakeError) error {
@@ -144,6 +145,8 @@ func answerHTTP(w http.ResponseWriter, e *HandshakeError) error {
 // checkRequest applies RFC 6455, section 4.2.1, before the connection is touched.
 func checkRequest(r *http.Request) *HandshakeError {
 	switch {
+	case r.Method == http.MethodConnect && len(r.Header[":protocol"]) > 0:
+		return refuse(http.StatusNotImplemented, reasonExtendedConnect)
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
 		return refuse(http.StatusHTTPVersionNotSupported,
 			"a WebSocket needs HTTP/1.1, this request came over "+r.Proto)
@@ -151,15 +154,16 @@ func checkRequest(r *http.Request) *HandshakeError {
 		return refuseWith(http.StatusMethodNotAllowed, "a WebSocket is opened with GET", "Allow", http.MethodGet)
 	case !hasToken(r.Header.Values("Connection"), "upgrade"), !hasToken(r.Header.Values("Upgrade"), "websocket"):
 		return needsUpgrade()
-	case r.Host == "":
-		return refuse(http.StatusBadRequest, "no Host")
+	case !validHost(r.Host):
+		return refuse(http.StatusBadRequest, "Host is no host")
 	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
-		return refuse(http.StatusBadRequest, "an upgrade has no body")
+		// Without, net/http would wait for the body before it sends the answer.
+		return refuseWith(http.StatusBadRequest, "an upgrade has no body", "Connection", "close")
 	}
-	if v := r.Header.Values("Sec-WebSocket-Version"); len(v) != 1 || v[0] != "13" {
+	if v := r.Header.Values(versionHeader); len(v) != 1 || v[0] != "13" {
 		return wrongVersion()
 	}
-	keys := r.Header.Values("Sec-WebSocket-Key")
+	keys := r.Header.Values(keyHeader)
 	if len(keys) != 1 || !validKey(keys[0]) {
 		return refuse(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64, once")
 	}
@@ -176,6 +180,32 @@ func needsUpgrade() *HandshakeError {
 
 func wrongVersion() *HandshakeError {
 	return refuseWith(http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13", "Sec-Websocket-Version", "13")
+}
+
+// validHost tells whether a Host names one (RFC 9110, section 7.2): a name, an IPv4
+// address or an IPv6 address in brackets, and a port if need be.
+func validHost(host string) bool {
+	var port string
+	if rest, ok := strings.CutPrefix(host, "["); ok {
+		literal, rest, ok := strings.Cut(rest, "]")
+		ip, err := netip.ParseAddr(literal)
+		if !ok || err != nil || !ip.Is6() || rest != "" && rest[0] != ':' {
+			return false
+		}
+		port = strings.TrimPrefix(rest, ":")
+	} else {
+		var name string
+		if name, port, _ = strings.Cut(host, ":"); name == "" || strings.ContainsFunc(name, notInHost) {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(port, func(ch rune) bool { return ch < '0' || ch > '9' })
+}
+
+// notInHost tells what a reg-name cannot hold (RFC 3986, section 3.2.2).
+func notInHost(ch rune) bool {
+	return (ch < 'a' || ch > 'z') && (ch < 'A' || ch > 'Z') && (ch < '0' || ch > '9') &&
+		!strings.ContainsRune("-._~%!$&'()*+,;=", ch)
 }
 
 // validKey tells whether a key is 16 bytes in base64 (section 4.1, item 7).

@@ -27,6 +27,7 @@ func main() {
 	var o transport.Options
 	flag.StringVar(&o.Engine, "engine", "", "epoll or goroutine; the best there is if empty")
 	flag.Int64Var(&o.MaxMessage, "max-message", 64<<10, "largest message in bytes")
+	flag.BoolVar(&o.Deflate, "deflate", false, "grant permessage-deflate")
 	flag.Parse()
 	ln, err := net.Listen("tcp", *addr)
 	if err == nil {
@@ -50,7 +51,7 @@ func run(ctx context.Context, ln net.Listener, o transport.Options) error {
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// A refusal has been answered already.
-			_ = tr.Upgrade(w, r, transport.Upgrade{}, func(*transport.Conn) transport.Handler { return echo{} })
+			_ = tr.Upgrade(w, r, transport.Upgrade{Deflate: o.Deflate}, func(*transport.Conn) transport.Handler { return echo{tr} })
 		}),
 	}
 	defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
@@ -64,15 +65,25 @@ func run(ctx context.Context, ln net.Listener, o transport.Options) error {
 // most is how much may wait for a peer before we stop reading from it.
 const most = 64 << 10
 
-// echo handles a connection. It has no state of its own.
-type echo struct{}
+// mostPacked is how long a frame may be to be compressed on the event loop.
+const mostPacked = 16 << 10
 
-func (echo) Message(c *transport.Conn, payload []byte, binary bool) {
+// echo handles a connection. It has no state of its own.
+type echo struct{ tr *transport.Transport }
+
+func (e echo) Message(c *transport.Conn, payload []byte, binary bool) {
 	op := ws.OpText
 	if binary {
 		op = ws.OpBinary
 	}
-	c.Send(transport.AppendFrame(nil, op, payload))
+	frame := transport.AppendFrame(nil, op, payload)
+	// Here it may take a moment; for longer messages it would have to be done elsewhere.
+	if c.Deflates() && len(frame) <= mostPacked {
+		if packed := e.tr.Pack(frame); packed != nil {
+			frame = packed
+		}
+	}
+	c.Send(frame)
 	if c.Buffered() > most {
 		c.Pause()
 	}

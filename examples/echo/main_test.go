@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { leak.Main(m) }
 
 // engines runs a test against the program on each engine that exists here.
-func engines(t *testing.T, test func(t *testing.T, c *transporttest.Client)) {
+func engines(t *testing.T, test func(t *testing.T, c *transporttest.Client), lines ...string) {
 	all := []string{transport.EngineGoroutine}
 	if runtime.GOOS == "linux" {
 		all = append(all, transport.EngineEpoll)
@@ -31,14 +31,14 @@ func engines(t *testing.T, test func(t *testing.T, c *transporttest.Client)) {
 			require.NoError(t, err)
 			ctx, stop := context.WithCancel(t.Context())
 			done := make(chan error, 1)
-			go func() { done <- run(ctx, ln, transport.Options{Engine: engine, MaxMessage: 16 << 20}) }()
+			go func() { done <- run(ctx, ln, transport.Options{Engine: engine, MaxMessage: 16 << 20, Deflate: true}) }()
 			t.Cleanup(func() {
 				stop()
 				require.NoError(t, transporttest.Wait(t, done, "end of run"))
 			})
 			conn, err := net.Dial("tcp", ln.Addr().String())
 			require.NoError(t, err)
-			c, err := transporttest.Handshake(conn, transporttest.Request("/"))
+			c, err := transporttest.Handshake(conn, transporttest.Request("/", lines...))
 			require.NoError(t, err)
 			t.Cleanup(c.Close)
 			test(t, c)
@@ -63,6 +63,25 @@ func TestEcho(t *testing.T) {
 		require.True(t, bytes.Equal(big, f.Payload))
 		require.NoError(t, <-sent)
 	})
+}
+
+// TestDeflate: with -deflate a client that offers compression gets it, and what it
+// sends plain is understood, too.
+func TestDeflate(t *testing.T) {
+	engines(t, func(t *testing.T, c *transporttest.Client) {
+		require.Contains(t, c.Response.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
+		require.NoError(t, c.Text("plain"))
+		m, err := c.NextMessage()
+		require.NoError(t, err)
+		require.Equal(t, "plain", string(m))
+		// "Hello" as RFC 7692, section 7.2.3.1, has it.
+		require.NoError(t, c.Write(transporttest.RawFrame(ws.Header{
+			Fin: true, Rsv: ws.Rsv(true, false, false), OpCode: ws.OpText, Masked: true, Length: 7,
+		}, []byte{0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00})))
+		m, err = c.NextMessage()
+		require.NoError(t, err)
+		require.Equal(t, "Hello", string(m))
+	}, "Sec-WebSocket-Extensions: permessage-deflate")
 }
 
 // TestBackpressure: a peer that does not read is soon kept from writing, and loses

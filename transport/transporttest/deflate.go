@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,9 @@ func (s *suite) deflate(t *testing.T) {
 	t.Run("frames", s.deflateFrames)
 	t.Run("misuse", s.deflateMisuse)
 	t.Run("too large is skipped and told", s.deflateTooLarge)
-	t.Run("bombs delay nobody for long", s.deflateBombs)
+	t.Run("bombs delay nobody", s.deflateBombs)
+	t.Run("messages keep their order", s.deflateOrder)
+	t.Run("who has used up their budget can be closed", s.deflateEnds)
 }
 
 // packed is a message compressed as a client would.
@@ -211,12 +214,12 @@ func (s *suite) deflateTooLarge(t *testing.T) {
 	require.Equal(t, text(strings.Repeat("y", 1000)), p.next())
 }
 
-// deflateBombs sends many in one go: they take several turns, between which others
-// are heard, and a pause in the midst of them holds.
+// deflateBombs: while those of one connection are beyond its budget others are heard,
+// and a pause in the midst of them holds.
 func (s *suite) deflateBombs(t *testing.T) {
 	open := s.deflating(t, transport.Options{Loops: 1})
 	hostile, other := open(), open()
-	const bombs = 200
+	const bombs = 12 // half a megabyte each: three seconds' worth, of which two come at once
 	bomb := packedFrame(true, ws.OpBinary, packed(strings.Repeat("x", 500<<10)))
 	sent := make(chan error, 1)
 	go func() {
@@ -225,11 +228,56 @@ func (s *suite) deflateBombs(t *testing.T) {
 	Wait(t, hostile.h.Large, "TooLarge")
 	hostile.c.Pause()
 	hostile.c.Resume()
-	require.NoError(t, other.Text("hello"))
+	require.NoError(t, other.Write(packedFrame(true, ws.OpText, packed("hello"))))
 	require.Equal(t, text("hello"), other.next())
+	None(t, hostile.h.Messages, "message before the budget has grown")
 	for range bombs - 1 {
 		require.EqualValues(t, 500<<10, Wait(t, hostile.h.Large, "TooLarge"))
 	}
 	require.Equal(t, text("after"), hostile.next())
 	require.NoError(t, Wait(t, sent, "write"))
+}
+
+// deflateOrder: wherever a message is inflated, it comes in its place.
+func (s *suite) deflateOrder(t *testing.T) {
+	p := s.deflating(t, transport.Options{})()
+	var stream []byte
+	var want []Message
+	for i := range 60 {
+		content := strings.Repeat(string(rune('a'+i%26)), []int{10, 30_000, 3000, 60_000}[i%4])
+		want = append(want, text(content), text("plain"))
+		stream = append(stream, packedFrame(true, ws.OpText, packed(content))...)
+		stream = append(stream, Frame(true, ws.OpText, []byte("plain"))...)
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- p.Write(stream) }()
+	for i, m := range want {
+		got := p.next()
+		require.True(t, m == got, "message %d: %.20q", i, got.Payload)
+	}
+	require.NoError(t, <-sent)
+	require.Eventually(t, func() bool { return p.tr.Stats().Partial == 0 }, patience, time.Millisecond)
+}
+
+// deflateEnds: what waits for its budget keeps nobody from ending the connection.
+func (s *suite) deflateEnds(t *testing.T) {
+	bomb := packedFrame(true, ws.OpBinary, packed(strings.Repeat("x", 1<<20)))
+	for name, end := range map[string]func(p *pair){
+		"Close": func(p *pair) { p.c.Close(4000, "enough"); require.EqualValues(t, 4000, p.Client.End().Code) },
+		"Abort": func(p *pair) { p.c.Abort() },
+		"Cut":   func(p *pair) { require.NoError(t, p.tr.Close()) },
+	} {
+		o := quick()
+		o.PingInterval, o.DeadAfter = time.Minute, time.Hour
+		p := s.deflating(t, o)()
+		sent := make(chan struct{})
+		go func() { defer close(sent); _ = p.Write(bytes.Repeat(bomb, 100)) }()
+		for range 4 { // then the budget is used up
+			Wait(t, p.h.Large, name)
+		}
+		end(p)
+		p.Close()
+		p.ended()
+		<-sent
+	}
 }

@@ -32,12 +32,27 @@ func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 func text(s string) Message { return Message{Payload: s} }
 func blob(s string) Message { return Message{Payload: s, Binary: true} }
 
+func labels(format string, n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprintf(format, i))
+	}
+	return all
+}
+
+func pings(format string, n int) (stream []byte) {
+	for _, s := range labels(format, n) {
+		stream = append(stream, Frame(true, ws.OpPing, []byte(s))...)
+	}
+	return stream
+}
+
 func rfcCases() []rfcCase {
 	mask := [4]byte{1, 2, 3, 4}
 	f := func(fin bool, op ws.OpCode, s string) []byte { return Frame(fin, op, []byte(s)) }
 	raw := func(h ws.Header, s string) []byte { h.Length = int64(len(s)); return RawFrame(h, []byte(s)) }
 	long := strings.Repeat("x", 70000)
 	return []rfcCase{
+		{name: "ten pings", rule: "5.5.2: each ping is answered where there is room", stream: pings("payload-%d", 10), pongs: labels("payload-%d", 10)},
 		{name: "text", rule: "5.6: text frames carry UTF-8", stream: f(true, ws.OpText, "hello"), want: []Message{text("hello")}},
 		{name: "binary", rule: "5.6: binary frames carry anything", stream: f(true, ws.OpBinary, "\xff\x00"), want: []Message{blob("\xff\x00")}},
 		{name: "empty text", rule: "5.2: a payload may be empty", stream: f(true, ws.OpText, ""), want: []Message{text("")}},
