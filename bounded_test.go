@@ -2,16 +2,21 @@ package chat_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/chattest"
+	"github.com/gabblehq/chat/storage/memory"
 )
 
 // full makes rooms full0, full1, … whose newest pages are as large as pages get.
@@ -136,6 +141,105 @@ func TestJoinOfTheSameRoomTwice(t *testing.T) {
 				}
 			}
 			_ = l.Close()
+		}
+	})
+}
+
+// hungryStore notes how much one page that it is asked for holds.
+type hungryStore struct {
+	chat.Store
+	largest atomic.Int64
+}
+
+func (s *hungryStore) note(list []chat.Message) {
+	n := 0
+	for i := range list {
+		n += len(list[i].Content)
+	}
+	for {
+		was := s.largest.Load()
+		if int64(n) <= was || s.largest.CompareAndSwap(was, int64(n)) {
+			return
+		}
+	}
+}
+
+func (s *hungryStore) History(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
+	p, err := s.Store.History(ctx, room, q)
+	s.note(p.Messages)
+	return p, err
+}
+
+func (s *hungryStore) Changes(ctx context.Context, room string, after int64, limit int) (chat.Page, error) {
+	p, err := s.Store.Changes(ctx, room, after, limit)
+	var list []chat.Message
+	for _, e := range p.Entries {
+		if e.Message != nil {
+			list = append(list, *e.Message)
+		}
+	}
+	s.note(list)
+	return p, err
+}
+
+// What goes out is a page, and not much more is read for it; small messages
+// come as many as are asked for.
+func TestWhatIsReadForAPageIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &hungryStore{Store: memory.New()}
+		srv := chattest.New(t, &chat.Options{Store: store})
+		ctx := t.Context()
+		for _, id := range []string{"large", "small"} {
+			_, err := srv.Room(id).Create(ctx, chat.RoomInfo{})
+			require.NoError(t, err)
+			for i := range 210 {
+				content := fmt.Sprint("message ", i)
+				if id == "large" {
+					content = strings.Repeat("漢", 4000)
+				}
+				_, err := srv.Room(id).Send(ctx, chat.Message{User: "host", Content: content})
+				require.NoError(t, err)
+			}
+		}
+		alice := srv.Dial("alice")
+		joined := alice.Call(map[string]any{"type": "join", "room": "large", "history": 200})
+		require.LessOrEqual(t, store.largest.Load(), int64(64*12000), "not known yet")
+		store.largest.Store(0)
+		for _, frame := range []map[string]any{
+			{"type": "join", "room": "large", "history": 200},
+			{"type": "history", "room": "large", "limit": 200},
+			{"type": "history", "room": "large", "before": 150, "limit": 200},
+			{"type": "history", "room": "large", "after": 50, "limit": 200},
+			{"type": "history", "room": "large", "around": 100, "limit": 200},
+			{"type": "join", "room": "large", "after": joined.Head - 150, "epoch": joined.Epoch},
+			{"type": "join", "room": "large", "after": 1, "epoch": "gone"},
+		} {
+			ev := alice.Call(frame)
+			require.NotEqual(t, "error", ev.Type, "%s", ev.Raw)
+			synctest.Wait()
+			require.LessOrEqual(t, store.largest.Load(), int64(400<<10), "%v", frame)
+		}
+		got := 0
+		for _, ev := range alice.Drain() {
+			if ev.Type == "message" {
+				got++
+			}
+		}
+		require.Equal(t, 150, got, "the resume is whole")
+		for range 2 {
+			for _, frame := range []map[string]any{
+				{"type": "join", "room": "small", "history": 200},
+				{"type": "history", "room": "small", "limit": 200},
+				{"type": "history", "room": "small", "before": 211, "limit": 200},
+				{"type": "history", "room": "small", "around": 1, "limit": 200},
+				{"type": "history", "room": "small", "after": 5, "limit": 200},
+			} {
+				ev := alice.Call(frame)
+				require.Len(t, ev.Messages, 200, "%v", frame)
+				for i, m := range ev.Messages {
+					require.Equal(t, ev.Messages[0].Seq+int64(i), m.Seq)
+				}
+			}
 		}
 	})
 }

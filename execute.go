@@ -314,7 +314,7 @@ func (s *Server) showHistory(ctx context.Context, c *call) error {
 		q.Limit = s.opt.Limits.History
 	}
 	q.Limit = min(q.Limit, s.opt.Limits.MaxHistory)
-	c.page, err = r.history(ctx, q)
+	c.page, err = r.messages(ctx, q)
 	return err
 }
 

@@ -107,7 +107,7 @@ func (r *liveRoom) Fill(ctx context.Context, epoch string, after int64) (hub.Pag
 			return hub.Page{Epoch: page.Head.Epoch, Frames: frames, Through: through}, nil
 		}
 	}
-	page, err := r.history(ctx, Query{Limit: r.srv.opt.Limits.History})
+	page, err := r.messages(ctx, Query{Limit: r.srv.opt.Limits.History})
 	if errors.Is(err, ErrNotFound) {
 		// The room has been removed, and who removed it tells the sessions. A
 		// loop of Room.Changes is to look again.

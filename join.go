@@ -112,15 +112,15 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 		}
 		n = 0
 	}
-	page, err := r.history(ctx, Query{Limit: n})
+	page, err := r.messages(ctx, Query{Limit: n})
 	if errors.Is(err, ErrNotFound) && r.remembered() {
 		if err = r.vanished(); err == nil {
-			page, err = r.history(ctx, Query{Limit: n})
+			page, err = r.messages(ctx, Query{Limit: n})
 		}
 	}
 	if errors.Is(err, ErrNotFound) {
 		if err = s.createByJoining(ctx, c, r); err == nil {
-			page, err = r.history(ctx, Query{Limit: n})
+			page, err = r.messages(ctx, Query{Limit: n})
 		}
 	}
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 			after = j.After
 		} else {
 			joined.Reset = true
-			if page, err = r.history(ctx, Query{Limit: s.opt.Limits.History}); err != nil {
+			if page, err = r.messages(ctx, Query{Limit: s.opt.Limits.History}); err != nil {
 				return nil, 0, err
 			}
 			joined.Epoch, joined.Head = page.Head.Epoch, page.Head.Rev

@@ -173,7 +173,7 @@ func (r *liveRoom) changes(ctx context.Context, after int64) (Page, error) {
 
 func (r *liveRoom) readChanges(ctx context.Context, after int64) (page Page, turn bool, err error) {
 	return r.read(ctx, func(ctx context.Context) (Page, error) {
-		return r.srv.opt.Store.Changes(ctx, r.key(), after, r.srv.opt.Limits.MaxHistory)
+		return r.srv.opt.Store.Changes(ctx, r.key(), after, r.filling())
 	})
 }
 

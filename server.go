@@ -34,6 +34,7 @@ type Server struct {
 	pool      pool
 	timers    *timers
 	rooms     roomTable
+	reading   reading
 	users     directory
 	profiles  profiles
 	floors    floors
@@ -98,6 +99,7 @@ func New(o *Options) (*Server, error) {
 		TotalBytes: l.NodeRingBytes, Fills: l.Backfill, Pack: pack, Logger: opt.Logger,
 	})
 	s.rooms.init()
+	s.reading.init()
 	s.users.init()
 	s.profiles.dir, s.profiles.lookup = &s.users, opt.Users
 	s.guests.set = make(map[*session]struct{})
