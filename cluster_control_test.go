@@ -218,3 +218,39 @@ func newRequest(method, url, body string) (*http.Request, error) {
 	}
 	return req, err
 }
+
+// TestTheControlLogStaysShort guards that orders which have been carried out
+// go, and that a server which has missed some of them looks at everybody.
+func TestTheControlLogStaysShort(t *testing.T) {
+	together(t, 2, func(t *testing.T, g *group) {
+		srv := g.srvs[0]
+		order := func(n int) {
+			for range n {
+				require.NoError(t, srv.Revoke(t.Context(), "nobody", "r"))
+			}
+			synctest.Wait()
+		}
+		order(1)
+		mallory, alice := g.srvs[1].Dial("mallory"), g.srvs[1].Dial("alice")
+		g.nodes[1].Cut()
+		_, err := srv.User("mallory").Disconnect(t.Context(), "out")
+		require.NoError(t, err)
+		_, err = srv.User("alice").Disconnect(t.Context(), "out")
+		require.NoError(t, err)
+		order(1500) // before anybody has found out what has been missed
+		require.Equal(t, 4000, mallory.CloseCode(), "shows anew who they are")
+		require.Equal(t, 4000, alice.CloseCode())
+
+		page, err := g.nodes[0].History(t.Context(), "~control", chat.Query{Limit: 5000})
+		require.NoError(t, err)
+		require.Less(t, len(page.Messages), 1200)
+		require.EqualValues(t, 1503, page.Head.Seq)
+
+		// What is still there is carried out as ever.
+		g.nodes[1].Mend()
+		mallory = g.srvs[1].Dial("mallory")
+		_, err = srv.User("mallory").Disconnect(t.Context(), "out")
+		require.NoError(t, err)
+		require.Equal(t, 4501, mallory.CloseCode())
+	})
+}

@@ -33,9 +33,12 @@ func (c *cluster) order(ctx context.Context, o controlOrder) error {
 	r := c.srv.acquire(controlRoom)
 	defer r.release()
 	send := func() error {
-		_, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreate, Message: Message{
+		res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreate, Message: Message{
 			ID: newID(time.Now()), Kind: KindSystem, Content: string(content),
 		}}}, nil)
+		if err == nil && res.Position.Seq%trimOrders == 0 {
+			c.srv.background(c.trimOrders)
+		}
 		return err
 	}
 	if err = send(); !errors.Is(err, ErrNotFound) {
@@ -46,6 +49,29 @@ func (c *cluster) order(ctx context.Context, o controlOrder) error {
 		return err
 	}
 	return send()
+}
+
+const (
+	// keepOrders is how many orders the control log keeps. A server that has not
+	// read for longer looks at everybody instead.
+	keepOrders = 1024
+	// trimOrders is how often the older ones are let go of.
+	trimOrders = 128
+)
+
+// trimOrders keeps the control log short: orders that have been carried out are
+// of no use to anybody.
+func (c *cluster) trimOrders() {
+	t, ok := capability[Trimmer](c.srv.opt.Store)
+	if !ok {
+		return
+	}
+	err := c.srv.callStore(c.srv.ctx, func(ctx context.Context) error {
+		return t.Trim(ctx, c.srv.key(controlRoom), keepOrders)
+	})
+	if err != nil && !outage(err) {
+		c.srv.log.Warn("chat: control log not trimmed", "error", err)
+	}
 }
 
 // controlHead returns where the control log ends: the zero Position where it
@@ -99,10 +125,16 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor {
 			// Something may have been said that is gone: look at everybody.
 			c.srv.background(c.recheckAll)
+			trimmed := page.Good(at) && at.Rev < page.Floor
 			if common := page.common(at.Epoch); common < at.Rev && common >= page.Floor {
 				at = Position{Epoch: page.Head.Epoch, Rev: common}
 				continue // what has been said since the log goes on under another epoch
-			} else if !page.Good(at) || at.Rev < page.Floor {
+			} else if trimmed {
+				// Perhaps that somebody has to go: all show anew who they are. What
+				// is left of the orders follows.
+				c.wg.Add(1)
+				go c.comeBack()
+			} else if !page.Good(at) {
 				return page.Head, nil
 			}
 		}
@@ -117,6 +149,15 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		if page.Through >= page.Head.Rev {
 			return at, nil
 		}
+	}
+}
+
+// comeBack has every session connect again, spread over time.
+func (c *cluster) comeBack() {
+	defer c.wg.Done()
+	for _, sess := range c.srv.sessions() {
+		sess.conn.Close(wire.CloseRestart, "restart")
+		pause(c.srv.ctx, time.Second/closesPerSecond)
 	}
 }
 

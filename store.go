@@ -26,7 +26,7 @@ import (
 //
 // The package storage/storagetest proves an implementation, and the methods of
 // [Change] help with it. Further powers are small optional interfaces:
-// [RoomLister], [RoomRemover], [Retainer], [EpochStarter], and of stores that several
+// [RoomLister], [RoomRemover], [Retainer], [Trimmer], [EpochStarter], and of stores that several
 // servers share [Watcher] and [PresenceKeeper]. A wrapper shows those of the
 // store below by a method Unwrap() Store.
 type Store interface {
@@ -243,6 +243,16 @@ type RoomRemover interface {
 type Retainer interface {
 	// KeepsAll reports whether no message ever goes by age or number.
 	KeepsAll() bool
+}
+
+// Trimmer is a Store that can be told to let go of a room's oldest messages. The
+// servers that share it keep the log by which they tell each other what must not
+// be missed short with it.
+type Trimmer interface {
+	// Trim lets go of all but the newest keep messages, one at least, as
+	// retention by number does: seqs and revs go on, Page.Floor rises. A room that does not exist is
+	// ErrNotFound.
+	Trim(ctx context.Context, room string, keep int) error
 }
 
 // EpochStarter is a Store that can be told to start a new epoch of a room:

@@ -209,11 +209,16 @@ func (r *room) aged(o *settled) bool {
 // trim lets go of the oldest messages that are too many or too old.
 func (r *room) trim(o *settled) {
 	for o.MaxMessages > 0 && r.msgs.len() > o.MaxMessages || r.aged(o) {
-		m := r.msgs.items()[0]
-		r.floor = m.FirstRev
-		r.nonces.keep(m)
-		r.log.supersede(m.Rev)
-		r.byID.drop(m.ID)
-		r.msgs.pop()
+		r.drop()
 	}
+}
+
+// drop lets go of the oldest message.
+func (r *room) drop() {
+	m := r.msgs.items()[0]
+	r.floor = m.FirstRev
+	r.nonces.keep(m)
+	r.log.supersede(m.Rev)
+	r.byID.drop(m.ID)
+	r.msgs.pop()
 }

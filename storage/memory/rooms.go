@@ -92,6 +92,23 @@ func (s *Store) RemoveRoom(ctx context.Context, key string) error {
 // KeepsAll implements [chat.Retainer].
 func (s *Store) KeepsAll() bool { return s.opts.MaxMessages < 0 && s.opts.MaxAge == 0 }
 
+// Trim implements [chat.Trimmer].
+func (s *Store) Trim(ctx context.Context, key string, keep int) error {
+	if err := alive(ctx); err != nil {
+		return err
+	}
+	r := s.room(key)
+	if r == nil {
+		return errNoRoom
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.msgs.len() > max(keep, 1) {
+		r.drop()
+	}
+	return nil
+}
+
 // NewEpoch implements [chat.EpochStarter].
 func (s *Store) NewEpoch(ctx context.Context, key string) (chat.Position, error) {
 	if err := alive(ctx); err != nil {

@@ -257,13 +257,19 @@ func (s *Store) RemoveRoom(ctx context.Context, key string) error {
 			return s.remove(ctx, conn, key, &committing)
 		})
 	})
+	if committing && err != nil && sqlState(err) == "" {
+		return unknown(err)
+	}
+	return ofRoom(ctx, err)
+}
+
+// ofRoom is the error of a call that is about one room alone.
+func ofRoom(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, errNoRoom):
 		return errNoRoom
-	case committing && sqlState(err) == "":
-		return unknown(err)
 	case sqlState(err) == lockNotAvailable:
 		return errBusy
 	case ctx.Err() != nil:

@@ -85,7 +85,8 @@ const (
 			UPDATE ~.rooms r SET base = x.base, floor = greatest(r.floor, f.floor)
 			FROM unnest($1::bigint[], $2::bigint[]) AS x(id, base) LEFT JOIN floors f ON f.room_id = x.id
 			WHERE r.id = x.id AND r.base < x.base`
-	sqlTell = `WITH told AS (INSERT INTO ~.hints (body) SELECT unnest($2::text[]) RETURNING id, body)
+	sqlLastKept = `SELECT r.id, r.seq - $2 + 1 FROM ~.rooms r WHERE r.key = $1 FOR NO KEY UPDATE`
+	sqlTell     = `WITH told AS (INSERT INTO ~.hints (body) SELECT unnest($2::text[]) RETURNING id, body)
 			SELECT pg_notify($1, id || ' ' || body) FROM told ORDER BY id`
 
 	sqlHead    = `SELECT r.epoch, r.rev, r.seq FROM ~.rooms r WHERE r.key = $1`

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -74,4 +75,34 @@ func (s *Store) trimAged(ctx context.Context, conn *pgx.Conn) (more bool, err er
 		return err
 	})
 	return more, err
+}
+
+// Trim implements [chat.Trimmer].
+func (s *Store) Trim(ctx context.Context, key string, keep int) error {
+	if err := alive(ctx); err != nil {
+		return err
+	}
+	if s.ending.Err() != nil {
+		return errClosed
+	}
+	if !storable(key) {
+		return errNoRoom
+	}
+	err := s.retry(ctx, func() error {
+		return s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+				var id, base int64
+				err := tx.QueryRow(ctx, s.q(sqlLastKept), key, max(keep, 1)).Scan(&id, &base)
+				if errors.Is(err, pgx.ErrNoRows) {
+					return errNoRoom
+				}
+				if err != nil {
+					return err
+				}
+				_, err = tx.Exec(ctx, s.q(sqlTrim), []int64{id}, []int64{base})
+				return err
+			})
+		})
+	})
+	return ofRoom(ctx, err)
 }

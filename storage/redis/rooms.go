@@ -148,6 +148,15 @@ func (s *Store) RemoveRoom(ctx context.Context, room string) error {
 // KeepsAll implements [chat.Retainer].
 func (s *Store) KeepsAll() bool { return s.opts.MaxMessages == 0 && s.opts.MaxAge == 0 }
 
+// Trim implements [chat.Trimmer].
+func (s *Store) Trim(ctx context.Context, room string, keep int) error {
+	reply, err := s.onRoom(ctx, room, "trim", max(keep, 1))
+	if err == nil && len(reply) == 0 {
+		err = errNoRoom
+	}
+	return err
+}
+
 // NewEpoch implements [chat.EpochStarter].
 func (s *Store) NewEpoch(ctx context.Context, room string) (chat.Position, error) {
 	reply, err := s.onRoom(ctx, room, "epoch", rand.Text())

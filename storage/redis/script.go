@@ -54,7 +54,7 @@ func newScripts() scripts {
 	s := scripts{
 		append:   newScript(libLua + hintLua + include(appendLua)),
 		read:     newScript(libLua + include(readLua)),
-		rooms:    newScript(hintLua + include(roomsLua)),
+		rooms:    newScript(libLua + hintLua + include(roomsLua)),
 		presence: newScript(libLua + hintLua + include(presenceLua)),
 	}
 	s.append.parts = true

@@ -14,6 +14,7 @@ func retentionChecks() []check {
 		{"oldest_go", "Page is a consistent snapshot of part of a room.", "where the oldest have been trimmed: the newest stay, seqs and revs go on", oldestGo},
 		{"floor", floor, "", trimmedFloor},
 		{"edited_and_trimmed", floor, "a trimmed message leaves its later revs as holes; Through passes over them", editedAndTrimmed},
+		{"told_to_trim", "Trim lets go of all but the newest keep messages, one at least, as retention by number does: seqs and revs go on, Page.Floor rises.", "", toldToTrim},
 		{"nonces_stay", "has been stored within the nonce's lifetime", "the answer of a trimmed message keeps ID, Seq, FirstRev, User, Kind, Nonce and CreatedAt", trimmedNonces},
 	}
 }
@@ -40,6 +41,25 @@ func oldestGo(t *rig) {
 	r.fill(30)
 	r.shows(chat.Query{Limit: 100}, 46, 55, false)
 	r.audit()
+}
+
+func toldToTrim(t *rig) {
+	r := t.room()
+	trimmer := need[chat.Trimmer](t, r.s)
+	trim := func(keep int) { t.Helper(); require.NoError(t, trimmer.Trim(r.ctx, r.key, keep)) }
+	msgs := r.fill(25)
+	head := r.head()
+	trim(10)
+	r.shows(chat.Query{Limit: 100}, 16, 25, false)
+	require.Equal(t, head, r.head())
+	require.Equal(t, msgs[14].FirstRev, r.changes(head.Rev, 5).Floor)
+	trim(20)
+	r.shows(chat.Query{Limit: 100}, 16, 25, false)
+	r.fill(2)
+	trim(0)
+	r.shows(chat.Query{Limit: 100}, 27, 27, false)
+	r.audit()
+	require.ErrorIs(t, trimmer.Trim(r.ctx, r.key+"-not-there", 1), chat.ErrNotFound)
 }
 
 func trimmedFloor(t *rig) {

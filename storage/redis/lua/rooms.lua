@@ -45,6 +45,16 @@ if what == 'epoch' then
   return { ARGV[4], h[2], h[3] }
 end
 
+if what == 'trim' then
+  local s, keep = tonumber(h[3]), tonumber(ARGV[4])
+  local oldest = tonumber(redis.call('HGET', K, 'o') or 1)
+  if s - oldest + 1 > keep then
+    --include trim.lua
+    trim(K, L, oldest, s, keep, nil)
+  end
+  return { h[1] }
+end
+
 if what == 'remove' then
   redis.call('UNLINK', K, L, N, O) -- first: it is allowed when memory is full
   redis.call('SET', T, 1, 'PX', ARGV[4])
