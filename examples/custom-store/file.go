@@ -26,15 +26,21 @@ type record struct {
 // encoding/json would tidy it up. A field here hides the one of the same name
 // that is embedded.
 type storedRoom struct {
-	chat.RoomInfo
+	roomFields
 	Meta string `json:",omitempty"`
 }
 
 type storedMessage struct {
-	chat.Message
+	messageFields
 	Meta        string             `json:",omitempty"`
 	Attachments []storedAttachment `json:",omitempty"`
 }
+
+// The fields alone, without the methods that marshal as on the wire.
+type (
+	roomFields    chat.RoomInfo
+	messageFields chat.Message
+)
 
 type storedAttachment struct {
 	chat.Attachment
@@ -44,14 +50,14 @@ type storedAttachment struct {
 // setRoom makes the record one of new settings.
 func (rec *record) setRoom(info chat.RoomInfo, rev int64, res *chat.Result) {
 	info.Rev = rev
-	rec.Room = &storedRoom{info, string(info.Meta)}
+	rec.Room = &storedRoom{roomFields(info), string(info.Meta)}
 	res.Room = *rec.info()
 }
 
 // setMessage makes the record one of a message's new state.
 func (rec *record) setMessage(m chat.Message, rev int64, res *chat.Result) {
 	m.Rev = rev
-	rec.Message = &storedMessage{Message: m, Meta: string(m.Meta)}
+	rec.Message = &storedMessage{messageFields: messageFields(m), Meta: string(m.Meta)}
 	for _, a := range m.Attachments {
 		rec.Message.Attachments = append(rec.Message.Attachments, storedAttachment{a, string(a.Meta)})
 	}
@@ -63,7 +69,7 @@ func (rec *record) info() *chat.RoomInfo {
 	if rec.Room == nil {
 		return nil
 	}
-	info := rec.Room.RoomInfo
+	info := chat.RoomInfo(rec.Room.roomFields)
 	info.Peers, info.Meta = append([]string(nil), info.Peers...), raw(rec.Room.Meta)
 	return &info
 }
@@ -73,7 +79,7 @@ func (rec *record) message() *chat.Message {
 	if rec.Message == nil {
 		return nil
 	}
-	m := rec.Message.Message
+	m := chat.Message(rec.Message.messageFields)
 	m.Mentions, m.Meta, m.Attachments = append([]string(nil), m.Mentions...), raw(rec.Message.Meta), nil
 	for _, s := range rec.Message.Attachments {
 		a := s.Attachment

@@ -40,6 +40,7 @@ func reopenNonces(t *rig) {
 	deleted := r.one(remove(r.one(b).Message.ID)).Message
 	hard := r.one(removeHard(r.one(c).Message.ID)).Message
 	r.s = h.Reopen(t, r.s)
+	r.send("another life may begin another epoch")
 	r.duplicate(a, first)
 	r.duplicate(b, deleted)
 	r.duplicate(c, hard)
@@ -50,8 +51,12 @@ func reopenGoesOn(t *rig) {
 	r := t.room()
 	for i := range 4 {
 		res := r.one(r.create("alice", "", fmt.Sprint(i)))
-		require.Equal(t, chat.Position{Epoch: r.epoch, Rev: int64(i) + 2, Seq: int64(i) + 1}, res.Position)
+		at := res.Position
+		require.Equal(t, [2]int64{int64(i) + 2, int64(i) + 1}, [2]int64{at.Rev, at.Seq})
 		r.s = h.Reopen(t, r.s)
+		page := r.changes(at.Rev, 10)
+		require.True(t, page.Good(at), "positions go on, under whatever epoch")
+		require.Empty(t, page.Entries)
 	}
 	require.Len(t, r.audit(), 4)
 }
