@@ -34,7 +34,7 @@ type Event struct {
 	Rev  int64
 
 	Message  chat.Message   // message, edit, delete
-	Epoch    string         // joined, reset, history
+	Epoch    string         // joined, reset, synced, history
 	Head     int64          // joined, reset, history
 	Messages []chat.Message // joined, reset, history
 	More     bool

@@ -84,7 +84,7 @@ func TestCursorResumes(t *testing.T) {
 		return nil
 	}
 	require.NoError(t, back(joinedAt(7, "e")))
-	require.Error(t, back(joinedAt(7, "f")), "another log")
+	require.NoError(t, back(joinedAt(7, "f")), "it goes on under another epoch")
 	require.Error(t, back(joinedAt(3, "e")), "a log that has shrunk")
 	require.Error(t, back(wire.AppendJoined(nil, &wire.Joined{Room: "room-0", Epoch: "e", Head: 7, Reset: true})))
 }

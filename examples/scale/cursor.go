@@ -108,8 +108,10 @@ func (c *cursor) join(payload []byte) error {
 		return fmt.Errorf("joined with %d messages, asked for none", len(j.Messages))
 	case !c.behind:
 		c.epoch, c.rev = j.Epoch, j.Head
-	case j.Epoch != c.epoch || j.Head < c.rev:
+	case j.Head < c.rev:
 		return fmt.Errorf("resumed %s after %d, but joined %s with head %d", c.epoch, c.rev, j.Epoch, j.Head)
+	default:
+		c.epoch = j.Epoch // its position is one of that, too
 	}
 	c.joined = true
 	return nil

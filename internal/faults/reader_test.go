@@ -123,6 +123,7 @@ func (r *reader) take(f *frame) (again bool, err error) {
 		if !r.joined || f.Reset {
 			return false, r.page(f)
 		}
+		r.epoch = f.Epoch
 	case "reset":
 		return false, r.page(f)
 	case "message":
@@ -133,7 +134,9 @@ func (r *reader) take(f *frame) (again bool, err error) {
 			return false, fmt.Errorf("seq %d is %s already", f.Seq, id)
 		}
 		r.rev, r.seqs[f.Seq] = f.Rev, f.ID
-	case "room", "synced":
+	case "synced":
+		r.epoch, r.rev = f.Epoch, max(r.rev, f.Rev)
+	case "room":
 		r.rev = max(r.rev, f.Rev)
 	case "error":
 		if f.Code != "unavailable" {

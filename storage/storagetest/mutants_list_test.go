@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gabblehq/chat"
@@ -69,6 +70,33 @@ func mutants() []mutant {
 		{"removes nothing", func(s chat.Store) chat.Store { return keepsRooms{node(s)} }, []string{"rooms/removed", "epoch/removed_and_made_again"}},
 		{"lists after after, too", func(s chat.Store) chat.Store { return listsAfter{node(s)} }, []string{"rooms/listed"}},
 
+		{"forgets where epochs ended", past(func([]chat.Position) []chat.Position { return nil }), []string{"lives/restart_loses_nothing", "lives/rewound", "lives/known_beyond_the_head", "lives/newest_first"}},
+		{"says that one more is good", past(func(ps []chat.Position) []chat.Position {
+			ps = slices.Clone(ps)
+			for i := range ps {
+				ps[i].Rev++
+			}
+			return ps
+		}), []string{"lives/rewound", "lives/rewound_and_overtaken", "lives/again_and_again"}},
+		{"says that one less is good", past(func(ps []chat.Position) []chat.Position {
+			ps = slices.Clone(ps)
+			for i := range ps {
+				ps[i].Rev--
+			}
+			return ps
+		}), []string{"lives/restart_loses_nothing", "lives/rewound", "lives/again_and_again"}},
+		{"shows the oldest epoch first", past(func(ps []chat.Position) []chat.Position {
+			ps = slices.Clone(ps)
+			slices.Reverse(ps)
+			return ps
+		}), []string{"lives/newest_first", "lives/again_and_again"}},
+		{"knows the last epoch alone", past(func(ps []chat.Position) []chat.Position { return ps[:min(len(ps), 1)] }), []string{"lives/newest_first", "lives/again_and_again"}},
+		{"shows the past in History alone", paging(func(p *chat.Page) { p.Past = nil }), []string{"lives/every_page", "lives/rewound"}},
+		{"shows the past in Changes alone", showing(func(p *chat.Page) { p.Past = nil }), []string{"lives/every_page", "lives/rewound"}},
+		{"goes on in the same epoch", sameLife, []string{"lives/rewound", "lives/rewound_and_overtaken", "lives/at_once"}},
+		{"begins an epoch with every write", eagerEpoch, []string{"lives/rewound", "lives/rewound_and_overtaken", "lives/at_once"}},
+		{"has a past after a new epoch", func(s chat.Store) chat.Store { return &keepsPast{hooked: hooked{Store: s}} }, []string{"lives/new_epoch", "lives/made_again"}},
+
 		{"ignores the context", under(func(ctx context.Context, room string) (context.Context, string) {
 			return context.WithoutCancel(ctx), room
 		}), []string{"call/ended_context", "call/passed_deadline"}},
@@ -96,6 +124,93 @@ func mutants() []mutant {
 			}
 		}), []string{"content/times"}},
 	}...)
+}
+
+// past bends what pages say of earlier epochs.
+func past(f func([]chat.Position) []chat.Position) func(chat.Store) chat.Store {
+	bend := func(p *chat.Page) { p.Past = f(p.Past) }
+	return func(s chat.Store) chat.Store { return showing(bend)(paging(bend)(s)) }
+}
+
+// sameLife does not notice that another life has begun.
+func sameLife(s chat.Store) chat.Store {
+	first := map[string]string{}
+	of := func(room, epoch string) string {
+		if first[room] == "" {
+			first[room] = epoch
+		}
+		return first[room]
+	}
+	var mu sync.Mutex
+	page := func(room string, p *chat.Page, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			p.Head.Epoch, p.Past = of(room, p.Head.Epoch), nil
+		}
+	}
+	return &hooked{
+		Store: s,
+		onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
+			results, err := s.Append(ctx, room, known, cs)
+			mu.Lock()
+			defer mu.Unlock()
+			for i := range results {
+				results[i].Position.Epoch = of(room, results[i].Position.Epoch)
+			}
+			return results, err
+		},
+		onHistory: func(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
+			p, err := s.History(ctx, room, q)
+			page(room, &p, err)
+			return p, err
+		},
+		onChanges: func(ctx context.Context, room string, after int64, limit int) (chat.Page, error) {
+			p, err := s.Changes(ctx, room, after, limit)
+			page(room, &p, err)
+			return p, err
+		},
+	}
+}
+
+// eagerEpoch says before every write that it knows more than there is.
+func eagerEpoch(s chat.Store) chat.Store {
+	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
+		if head, err := s.Head(ctx, room); err == nil && len(cs) > 0 {
+			head.Rev++
+			known = head
+		}
+		return s.Append(ctx, room, known, cs)
+	}}
+}
+
+// keepsPast shows the past that a room had also when that is none any more.
+type keepsPast struct {
+	hooked
+	mu   sync.Mutex
+	kept []chat.Position
+}
+
+func (s *keepsPast) keep(p *chat.Page) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(p.Past) > 0 {
+		s.kept = p.Past
+	} else {
+		p.Past = s.kept
+	}
+}
+
+func (s *keepsPast) History(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
+	p, err := s.Store.History(ctx, room, q)
+	s.keep(&p)
+	return p, err
+}
+
+func (s *keepsPast) Changes(ctx context.Context, room string, after int64, limit int) (chat.Page, error) {
+	p, err := s.Store.Changes(ctx, room, after, limit)
+	s.keep(&p)
+	return p, err
 }
 
 type sameEpoch struct{ *storagetest.SharedNode }

@@ -17,8 +17,9 @@
 //
 // [Bench] measures a store. For the tests of code on top of a store, [Faulty]
 // wraps one that fails on command, [RunFaults] proves that the code survives
-// that, and [Shared] makes of one in memory a store that several servers
-// share, with links between them that break on command.
+// that, [Rewindable] makes of one in memory a store that comes back as it was
+// earlier, and [Shared] one that several servers share, with links between them
+// that break on command.
 package storagetest
 
 import (
@@ -128,6 +129,7 @@ func subjects() []subject {
 		{"crash", crashChecks()},
 		{"damage", damageChecks()},
 		{"lost", lostChecks()},
+		{"lives", livesChecks()},
 		{"share", shareChecks()},
 		{"watch", watchChecks()},
 		{"presence", presenceChecks()},

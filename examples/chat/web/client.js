@@ -226,7 +226,7 @@ export class Client {
         this.#pump(room);
         break;
       case "synced":
-        room.log.advance(frame.rev);
+        if (!room.onSynced(frame)) this.#join([room]);
         break;
       case "room":
         room.log.advance(frame.rev);
@@ -264,7 +264,10 @@ export class Client {
       this.rooms.set(room.id, room);
       this.#keep();
     }
-    room.onJoined(frame, now);
+    if (!room.onJoined(frame, now)) {
+      this.#join([room]);
+      return;
+    }
     if (room.announce) {
       room.announce = false;
       const message = room.log.messages[room.log.messages.length - 1];

@@ -71,6 +71,25 @@ export class Log {
     return true;
   }
 
+  // turn goes over into the epoch in which the log goes on, with the cursor where
+  // it is. What is only known from an ack beyond it comes again, if it is still
+  // there. It says whether the rest is of that log for sure.
+  turn(epoch) {
+    if (epoch === this.epoch) return true;
+    this.epoch = epoch;
+    const beyond = this.messages.filter((m) => m.rev > this.cursor);
+    for (const m of beyond.filter((m) => m.local)) {
+      this.messages.splice(this.messages.indexOf(m), 1);
+      this.#byId.delete(m.id);
+    }
+    return beyond.every((m) => m.local);
+  }
+
+  // forget throws away what is there, to be begun anew.
+  forget() {
+    this.cursor = -1;
+  }
+
   // trim forgets the oldest messages beyond keep; history has them.
   trim(keep) {
     const excess = this.messages.length - keep;

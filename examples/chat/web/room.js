@@ -23,6 +23,7 @@ export class Room {
   unread = 0;
   unreadAfter = -1; // seq of the last message seen before the unread line; -1: no line
   #seenSeq = -1;
+  #behind = false; // is being sent what it has missed, perhaps folded
   #returning = new Map(); // user id -> until when their coming is a coming back
 
   constructor(id, me, { peer = "", outbox } = {}) {
@@ -40,9 +41,16 @@ export class Room {
   }
 
   // onJoined handles the answer. What it says of people is always the newest;
-  // messages come with it only where the log starts over.
+  // messages come with it only where the log starts over. It says whether the
+  // room is joined: where the log has another epoch, and what is here may not be
+  // of it, the room has to be begun anew.
   onJoined(frame, now) {
-    const resumed = this.log.loaded && !frame.reset && frame.epoch === this.log.epoch;
+    const resumed = this.log.loaded && !frame.reset;
+    if (resumed && frame.epoch !== this.log.epoch && (this.#behind || !this.log.turn(frame.epoch))) {
+      this.#again();
+      return false;
+    }
+    this.#behind = resumed;
     this.joined = true;
     this.joining = false;
     this.error = "";
@@ -52,6 +60,21 @@ export class Room {
     // theirs too, most likely: neither going nor coming.
     for (const user of this.people.list) this.#returning.set(user.id, now + RETURN_MS);
     this.people.replace(frame.online || 0, frame.users);
+    return true;
+  }
+
+  // onSynced says whether the room is still joined, as onJoined does.
+  onSynced({ epoch, rev }) {
+    this.#behind = false;
+    this.log.advance(rev);
+    if (!epoch || this.log.turn(epoch)) return true;
+    this.#again();
+    return false;
+  }
+
+  #again() {
+    this.#behind = this.joined = this.joining = false;
+    this.log.forget();
   }
 
   onReset(frame, now) {
@@ -59,6 +82,7 @@ export class Room {
   }
 
   #start(page, again, now) {
+    this.#behind = false;
     const replaced = again && page.epoch !== this.log.epoch;
     this.log.start(page);
     this.notices = [];

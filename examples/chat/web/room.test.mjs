@@ -65,6 +65,39 @@ test("a resume keeps the position until the changes have come", () => {
   assert.equal(room.joinRequest().after, 9);
 });
 
+test("a log that goes on under another epoch keeps what is here", () => {
+  const room = fresh();
+  room.onChange(msg(1, "bob"));
+  assert.equal(room.onJoined(joined({ epoch: "f", head: 1 }), 0), true);
+  assert.deepEqual(room.joinRequest(), { room: "r", after: 1, epoch: "f" });
+  assert.equal(room.onSynced({ epoch: "f", rev: 1 }), true);
+  assert.equal(room.onSynced({ epoch: "g", rev: 1 }), true, "while it stays");
+  assert.deepEqual(room.joinRequest(), { room: "r", after: 1, epoch: "g" });
+  assert.deepEqual(room.notices, []);
+  assert.deepEqual(shown(room), ["c1"]);
+});
+
+test("of another epoch, what was only acked is not believed", () => {
+  const room = fresh();
+  room.onChange(msg(1, "bob"));
+  room.outbox.add("gone", "n1", 0);
+  room.onAck("n1", { id: "x", seq: 2, rev: 2 }, { id: me });
+  assert.equal(room.onJoined(joined({ epoch: "f", head: 1 }), 0), true);
+  assert.deepEqual(shown(room), ["c1"]);
+});
+
+test("who was behind when the log went on under another epoch begins anew", () => {
+  const room = fresh();
+  room.onChange(msg(1, "bob"));
+  room.onJoined(joined({ head: 9 }), 0);
+  room.onChange(msg(4, "bob"));
+  assert.equal(room.onJoined(joined({ epoch: "f", head: 5 }), 0), false);
+  assert.deepEqual(room.joinRequest(), { room: "r", history: 50 });
+  assert.equal(room.joined, false);
+  assert.equal(room.onJoined(joined({ epoch: "f", head: 5, messages: [msg(5, "bob")] }), 0), true);
+  assert.deepEqual(shown(room), ["c5"]);
+});
+
 test("a direct room is asked for by its other user", () => {
   const room = new Room("~x", me, { peer: "bob" });
   assert.deepEqual(room.joinRequest(), { user: "bob", history: 50 });
