@@ -49,6 +49,7 @@ func (s *session) handleAuth(c *call) {
 	// The host's lookup may hang; a session that waits for it holds a worker.
 	ctx, cancel := context.WithTimeout(s.srv.ctx, s.srv.opt.Limits.AuthTimeout)
 	c.request = s.request(ctx, token)
+	begun := s.srv.dismissed.begin()
 	err := s.srv.dispatch(ctx, c)
 	cancel()
 	before := s.user()
@@ -56,7 +57,7 @@ func (s *session) handleAuth(c *call) {
 		err = c.identified()
 	}
 	if err == nil {
-		err = s.adopt(&c.cmd.User)
+		err = s.adopt(&c.cmd.User, begun)
 	}
 	if err == errGone {
 		return
@@ -94,8 +95,9 @@ var errGone = errors.New("chat: session has ended")
 
 // adopt makes the session the user's. A session that is somebody already can
 // only become the same again, unless nothing has been done with it yet: then
-// the first frame outranks what the upgrade happened to carry.
-func (s *session) adopt(u *User) error {
+// the first frame outranks what the upgrade happened to carry. begun is from
+// before the host was asked.
+func (s *session) adopt(u *User, begun uint64) error {
 	who := newIdentity(u)
 	s.mu.Lock()
 	before, ended := s.who.Load(), s.ended
@@ -111,6 +113,7 @@ func (s *session) adopt(u *User) error {
 	if before != nil && before.id() == who.id() {
 		s.who.Store(who)
 		s.expire(who, time.Now())
+		s.recheckAll(true) // it may say less than the one before
 		return nil
 	}
 	if before != nil {
@@ -134,6 +137,11 @@ func (s *session) adopt(u *User) error {
 		return errGone
 	}
 	s.expire(who, time.Now())
+	if d := s.srv.dismissed.since(who.id(), begun); d.code != 0 {
+		// Sent away when nobody knew yet that this is them.
+		s.conn.Close(d.code, d.reason)
+		return errGone
+	}
 	return nil
 }
 

@@ -16,6 +16,9 @@ type call struct {
 	s      *session // nil over REST
 	passed bool     // the session's turn has been given away
 
+	as      *identity // whose permission was checked, over WebSocket
+	revoked uint32    // and what had been revoked before: see current
+
 	// What the command asks for beyond Command's fields.
 	join    wire.Join
 	query   Query

@@ -64,7 +64,7 @@ func newCluster(s *Server) *cluster {
 func (c *cluster) run() {
 	orders := c.srv.acquire(controlRoom)
 	// Before there are sessions, so that no order about one is overlooked.
-	at, err := orders.controlHead()
+	at, err := c.srv.awaitStore(orders.controlHead)
 	loops := []func(){c.watch, c.compareLoop, c.signalLoop, func() { c.controlLoop(orders, at, err == nil) }}
 	if c.attendance != nil {
 		loops = append(loops, c.attendance.run)
@@ -91,6 +91,9 @@ func (c *cluster) watch() {
 	}
 }
 
+// farewellFor is how long a server that ends tries to say so to the store.
+const farewellFor = time.Second
+
 // leave lets the lease run out: by then, who was here is somewhere else.
 func (c *cluster) leave() {
 	if c.attendance == nil {
@@ -98,10 +101,14 @@ func (c *cluster) leave() {
 	}
 	close(c.attendance.leave)
 	<-c.attendance.left
+	if c.srv.health.down() {
+		return // the lease runs out by itself
+	}
 	l := &c.srv.opt.Limits
-	_ = c.srv.callStore(c.srv.ctx, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-		defer cancel()
+	// Not under the server's context, which has ended where there is a hurry.
+	ctx, cancel := context.WithTimeout(context.Background(), farewellFor)
+	defer cancel()
+	_ = guard(func() error {
 		_, _, err := c.attendance.keeper.Attend(ctx, c.node, min(l.LeaveGrace, leaseFor), nil)
 		return err
 	})

@@ -8,11 +8,14 @@ import (
 	"github.com/gabblehq/chat"
 )
 
-// sick is a store that may hang, and counts the calls of what is below.
+// sick is a store that may hang or be far away, and counts the calls of what is
+// below.
 type sick struct {
 	chat.Store
-	hangs atomic.Bool
-	calls atomic.Int64
+	hangs    atomic.Bool
+	lag      atomic.Int64 // nanoseconds that a call takes
+	headless atomic.Bool  // Head is refused
+	calls    atomic.Int64
 }
 
 func (s *sick) Unwrap() chat.Store { return s.Store }
@@ -20,7 +23,11 @@ func (s *sick) Unwrap() chat.Store { return s.Store }
 func (s *sick) call(ctx context.Context) error {
 	s.calls.Add(1)
 	if !s.hangs.Load() {
-		return nil
+		select {
+		case <-time.After(time.Duration(s.lag.Load())):
+			return nil
+		case <-ctx.Done():
+		}
 	}
 	<-ctx.Done()
 	return chat.Errorf(chat.CodeUnavailable, "given up: %w", context.Cause(ctx))
@@ -50,6 +57,9 @@ func (s *sick) History(ctx context.Context, room string, q chat.Query) (chat.Pag
 func (s *sick) Head(ctx context.Context, room string) (chat.Position, error) {
 	if err := s.call(ctx); err != nil {
 		return chat.Position{}, err
+	}
+	if s.headless.Load() {
+		return chat.Position{}, chat.Errorf(chat.CodeUnavailable, "no heads here")
 	}
 	return s.Store.Head(ctx, room)
 }

@@ -16,12 +16,20 @@ const controlRoom = "~control"
 
 // controlOrder is what the content of a message in the control log says.
 type controlOrder struct {
-	Node   string `json:"node"` // who has done it already
-	Type   string `json:"type"` // "revoke" or "disconnect"
-	User   string `json:"user"`
-	Room   string `json:"room,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	Node     string   `json:"node"` // who has done it already
+	Type     string   `json:"type"`
+	User     string   `json:"user"`
+	Room     string   `json:"room,omitempty"`
+	Reason   string   `json:"reason,omitempty"`
+	Sessions []string `json:"sessions,omitempty"` // none: all of the user's
 }
+
+// The types of orders. Servers do not heed those that they do not know.
+const (
+	orderRevoke     = "revoke"
+	orderDisconnect = "disconnect"
+	orderSignOut    = "sign_out"
+)
 
 // order tells the other servers.
 func (c *cluster) order(ctx context.Context, o controlOrder) error {
@@ -115,7 +123,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		page, err := r.changes(c.srv.ctx, at.Rev)
 		if errors.Is(err, ErrNotFound) {
 			if at.Epoch != "" {
-				c.srv.background(c.recheckAll)
+				c.srv.background(c.srv.recheckAll)
 			}
 			return Position{}, nil
 		}
@@ -124,7 +132,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		}
 		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor {
 			// Something may have been said that is gone: look at everybody.
-			c.srv.background(c.recheckAll)
+			c.srv.background(c.srv.recheckAll)
 			trimmed := page.Good(at) && at.Rev < page.Floor
 			if common := page.common(at.Epoch); common < at.Rev && common >= page.Floor {
 				at = Position{Epoch: page.Head.Epoch, Rev: common}
@@ -165,10 +173,10 @@ func (c *cluster) comeBack() {
 // who may take its time.
 func (c *cluster) execute(o controlOrder) {
 	switch o.Type {
-	case "revoke":
+	case orderRevoke:
 		c.srv.background(func() { c.srv.revoke(c.srv.ctx, o.User, o.Room) })
-	case "disconnect":
-		c.srv.background(func() { c.srv.disconnect(o.User, o.Reason) })
+	case orderDisconnect, orderSignOut:
+		c.srv.background(func() { c.srv.dismiss(o) })
 	}
 }
 
@@ -188,40 +196,4 @@ func (s *Server) background(f func()) {
 func (c chore) work() {
 	defer c.srv.inUse.leave()
 	c.do()
-}
-
-// recheckAll looks again whether everybody may read the rooms they are in.
-func (c *cluster) recheckAll() {
-	for r := range c.srv.rooms.each {
-		r.revokes.Add(1)
-		r.release()
-	}
-	for _, sess := range c.srv.users.all() {
-		for _, r := range sess.rooms() {
-			c.srv.recheck(c.srv.ctx, sess, r)
-			r.release()
-		}
-	}
-}
-
-// disconnect closes the user's sessions on this server.
-func (s *Server) disconnect(user, reason string) int {
-	list := s.users.sessions(user)
-	for _, sess := range list {
-		sess.conn.Close(wire.CloseBanned, reason)
-	}
-	return len(list)
-}
-
-// revoke looks again at the user's subscriptions to the room on this server.
-func (s *Server) revoke(ctx context.Context, user, room string) {
-	r := s.peek(room)
-	if r == nil {
-		return // nobody is in it
-	}
-	defer r.release()
-	r.revokes.Add(1) // joins under way look again
-	for _, sess := range s.users.sessions(user) {
-		s.recheck(ctx, sess, r)
-	}
 }

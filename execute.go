@@ -87,9 +87,12 @@ func (s *Server) open(ctx context.Context, c *call, action Action) (*liveRoom, *
 		return nil, nil, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
 	}
 	r := s.acquire(c.cmd.Room)
+	c.permitted(s)
 	info, err := r.settings(ctx)
 	if err == nil {
-		err = s.may(ctx, c.cmd.User, action, info)
+		if err = s.may(ctx, c.cmd.User, action, info); err != nil {
+			s.refused(ctx, c.cmd.User.ID, r, err)
+		}
 	} else if errors.Is(err, ErrNotFound) {
 		err = errNoRoom
 	}

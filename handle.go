@@ -191,13 +191,12 @@ func (s *session) answer(c *call, err error) {
 			})
 		})
 	case CmdHistory:
-		s.send(func(b []byte) []byte { return wire.AppendHistory(b, c.historyPage(s.srv)) })
+		s.show(c, func(b []byte) []byte { return wire.AppendHistory(b, c.historyPage(s.srv)) })
 	case CmdMembers, CmdPresence:
 		c.online.Ref = ref
-		s.send(func(b []byte) []byte { return wire.AppendOnline(b, &c.online) })
+		s.show(c, func(b []byte) []byte { return wire.AppendOnline(b, &c.online) })
 	case CmdRooms:
-		c.rooms.Ref = ref
-		s.send(func(b []byte) []byte { return wire.AppendRooms(b, &c.rooms) })
+		s.showRooms(c)
 	default:
 		if ref != "" {
 			s.send(func(b []byte) []byte { return wire.AppendAck(b, &wire.Ack{Ref: ref, Room: cmd.Room}) })

@@ -11,45 +11,73 @@ import (
 )
 
 // health knows whether the store answers. While it does not, nobody waits for
-// it: calls under way are given up, new ones fail at once, and a single probe
-// asks until there is an answer.
+// it: calls under way are given up, new ones fail at once, and probes, and one
+// real call at a time, ask until there is an answer.
+//
+// A slow store is not one that is down. What counts is silence: calls under
+// way, and not one answer for several times as long as the slowest has taken
+// lately. It is counted in ticks of this process, so that a machine that is
+// held up does not take its own standstill for the store's.
 type health struct {
-	store  Store
-	probe  string // the key that is asked for
-	log    *slog.Logger
-	ctx    context.Context // the server's
-	healed func()          // the store answers again
+	store   Store
+	probe   string // the key that is asked for
+	timeout time.Duration
+	log     *slog.Logger
+	ctx     context.Context // the server's
+	healed  func()          // the store answers again
 
 	calls    atomic.Int64 // under way
 	answered atomic.Int64 // how many the store has had an answer to
-	watching atomic.Bool  // somebody looks whether any return
+	slowest  slowest
+	watching atomic.Bool // somebody looks whether any return
+	fallen   atomic.Bool // what up says
+	trying   atomic.Bool // a real call asks a store that has fallen
+	news     chan struct{}
 
 	mu      sync.Mutex
 	up      context.Context // ends when the store is found not to answer
 	fall    context.CancelFunc
+	fellAt  int64 // answered, then
 	probing bool
 	stopped bool
-	asked   time.Time
+	asked   time.Time // when the last doubt was settled
+	tried   time.Time // when a real call was let through
 	wg      sync.WaitGroup
 }
 
 const (
-	// watchEvery is how often somebody looks whether calls return, and
-	// probeTimeout how long the probe has where none do. Clients of a store
-	// that hangs wait for two of the one and one of the other at most.
-	watchEvery   = 250 * time.Millisecond
-	probeTimeout = 400 * time.Millisecond
-	// probeEvery is how often a store that does not answer is asked again.
+	// watchEvery is how often somebody looks whether calls return, doubtAfter
+	// how much silence has a probe sent, and leastPatience how much means that
+	// the store is down, if its answers are quick as a rule. Clients of a store
+	// that hangs wait for that long.
+	watchEvery    = 50 * time.Millisecond
+	doubtAfter    = 250 * time.Millisecond
+	leastPatience = 650 * time.Millisecond
+	// slowTimes is how many times as long as the slowest answer of late the
+	// silence of a slow store must last.
+	slowTimes = 4
+	// probeEvery is how often a store that refuses is asked again, and
+	// probeAgain one that hangs: what is asked later may get through where what
+	// was asked before is stuck. maxProbes is how many may be stuck.
 	probeEvery = 250 * time.Millisecond
+	probeAgain = time.Second
+	maxProbes  = 5
+	// tryEvery is how often a real call is let through to a store that is down.
+	tryEvery = time.Second
 	// retryStore is what clients are told.
 	retryStore = time.Second
 )
 
-var errStoreDown = &Error{Code: CodeUnavailable, Message: "the store does not answer", RetryAfter: retryStore}
+var (
+	errStoreDown = &Error{Code: CodeUnavailable, Message: "the store does not answer", RetryAfter: retryStore}
+	errSilent    = errors.New("no call has returned")
+)
 
 func (h *health) init(ctx context.Context) {
 	h.ctx = ctx
 	h.up, h.fall = context.WithCancel(ctx)
+	h.news = make(chan struct{}, 1)
+	h.slowest.start = time.Now()
 }
 
 // while returns a context that lasts for as long as the store answers.
@@ -60,36 +88,81 @@ func (h *health) while() context.Context {
 }
 
 // down reports whether the store does not answer.
-func (h *health) down() bool { return h.while().Err() != nil && h.ctx.Err() == nil }
+func (h *health) down() bool { return h.fallen.Load() && h.ctx.Err() == nil }
 
-// begin notes that the store is being called; end goes with it.
-func (h *health) begin() {
-	h.calls.Add(1)
-	h.watch()
+// try reports whether a real call may ask a store that is down. Who may calls
+// tried.
+func (h *health) try() bool {
+	if !h.trying.CompareAndSwap(false, true) {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.tried) < tryEvery {
+		h.trying.Store(false)
+		return false
+	}
+	h.tried = time.Now()
+	return true
 }
 
-func (h *health) end(err error) {
+// begin notes that the store is being called; end goes with it.
+func (h *health) begin() time.Time {
+	h.calls.Add(1)
+	h.watch()
+	return time.Now()
+}
+
+func (h *health) end(began time.Time, err error) {
 	if !outage(err) {
+		h.slowest.note(time.Since(began))
 		h.answered.Add(1)
+		if h.fallen.Load() {
+			poke(h.news)
+		}
 	}
 	h.calls.Add(-1)
 }
 
+// patience is how much silence is no sign that the store is down.
+func (h *health) patience() time.Duration {
+	slow := h.slowest.of()
+	if slow < 0 {
+		return h.timeout // nobody knows it yet
+	}
+	return min(max(slowTimes*slow, leastPatience), h.timeout)
+}
+
 // watch looks after the calls under way, for all of them together.
 func (h *health) watch() {
-	if !h.watching.CompareAndSwap(false, true) {
-		return
+	if h.watching.CompareAndSwap(false, true) {
+		h.look(h.answered.Load(), 0)
 	}
-	seen := h.answered.Load()
+}
+
+// look comes by in a moment, and again for as long as there are calls. seen is
+// how many answers there were when the silence began.
+func (h *health) look(seen int64, silent time.Duration) {
 	time.AfterFunc(watchEvery, func() {
-		h.watching.Store(false)
 		if h.calls.Load() == 0 || h.ctx.Err() != nil {
+			h.watching.Store(false)
+			if h.calls.Load() > 0 && h.ctx.Err() == nil {
+				h.watch() // it has begun this very moment
+			}
 			return
 		}
-		if h.answered.Load() == seen {
+		silent += watchEvery
+		if now := h.answered.Load(); now != seen {
+			seen, silent = now, 0
+		}
+		patience := h.patience()
+		if silent >= max(doubtAfter, patience/3) {
 			h.doubt()
 		}
-		h.watch()
+		if silent >= patience {
+			h.fail(errSilent, seen)
+		}
+		h.look(seen, silent)
 	})
 }
 
@@ -97,7 +170,14 @@ func (h *health) watch() {
 func (h *health) doubt() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopped || h.probing || time.Since(h.asked) < probeEvery/2 || h.ctx.Err() != nil {
+	if time.Since(h.asked) >= probeEvery/2 {
+		h.ask()
+	}
+}
+
+// ask starts to probe, if nobody does. The lock is held.
+func (h *health) ask() {
+	if h.stopped || h.probing || h.ctx.Err() != nil {
 		return
 	}
 	h.probing = true
@@ -113,27 +193,38 @@ func (h *health) wait() {
 	h.wg.Wait()
 }
 
-// run probes until the store answers.
+// run probes until the store answers, whomever.
 func (h *health) run() {
 	defer h.wg.Done()
-	for {
+	answers := make(chan error, maxProbes)
+	for stuck := 0; ; {
 		seen := h.answered.Load()
-		err, returned := h.ask()
-		if h.ctx.Err() != nil {
-			return
+		if stuck < maxProbes {
+			stuck++
+			h.wg.Go(func() { answers <- h.call() })
 		}
-		// A store that answers others is only slow, or this machine is.
-		if err == nil || h.answered.Load() != seen {
-			h.rise()
-			return
-		}
-		h.fail(err)
+		var refused error
 		select {
-		case <-returned: // a store that hangs is not asked twice at a time
+		case refused = <-answers:
+			stuck--
+		case <-h.news:
+		case <-time.After(probeAgain):
 		case <-h.ctx.Done():
 			return
 		}
+		// A store that answers others is only slow, or this machine is.
+		if h.settle(seen) {
+			return
+		}
+		if refused == nil {
+			continue
+		}
+		h.fail(refused, seen)
 		select {
+		case <-h.news:
+			if h.settle(seen) {
+				return
+			}
 		case <-time.After(probeEvery*4/5 + rand.N(probeEvery*2/5)):
 		case <-h.ctx.Done():
 			return
@@ -141,27 +232,20 @@ func (h *health) run() {
 	}
 }
 
-// ask makes one call. The channel is closed when it has returned.
-func (h *health) ask() (error, <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(h.ctx, probeTimeout)
-	answer, returned := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer cancel()
-		defer close(returned)
-		answer <- guard(func() error {
-			_, err := h.store.Head(ctx, h.probe)
-			return err
-		})
-	}()
-	select {
-	case err := <-answer:
-		if !outage(err) {
-			err = nil
-		}
-		return err, returned
-	case <-ctx.Done():
-		return ctx.Err(), returned
+// call asks once. It is nil where the store has answered.
+func (h *health) call() error {
+	ctx, cancel := context.WithTimeout(h.ctx, h.timeout)
+	defer cancel()
+	began := h.begin()
+	err := guard(func() error {
+		_, err := h.store.Head(ctx, h.probe)
+		return err
+	})
+	h.end(began, err)
+	if !outage(err) {
+		return nil
 	}
+	return err
 }
 
 // outage reports whether an error says that the store does not answer, rather
@@ -171,59 +255,77 @@ func outage(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-func (h *health) fail(err error) {
+// fail notes that the store does not answer, unless it has since.
+func (h *health) fail(err error, seen int64) {
 	h.mu.Lock()
-	fell := h.up.Err() == nil
-	h.fall()
+	fell := !h.fallen.Load() && h.answered.Load() == seen && h.ctx.Err() == nil
+	if fell {
+		h.fallen.Store(true)
+		h.fellAt = seen
+		h.fall()
+		h.ask()
+	}
 	h.mu.Unlock()
 	if fell {
 		h.log.Error("chat: the store does not answer", "error", err)
 	}
 }
 
-func (h *health) rise() {
+// settle ends the doubt, and an outage with it, if there has been an answer
+// since seen, or since the outage began.
+func (h *health) settle(seen int64) bool {
 	h.mu.Lock()
-	rose := h.up.Err() != nil
+	rose := h.fallen.Load()
+	if rose {
+		seen = h.fellAt
+	}
+	if h.answered.Load() == seen {
+		h.mu.Unlock()
+		return false
+	}
 	if rose {
 		h.up, h.fall = context.WithCancel(h.ctx)
+		h.fallen.Store(false)
 	}
-	h.probing, h.asked = false, time.Now()
+	h.probing, h.asked, h.tried = false, time.Now(), time.Time{}
 	h.mu.Unlock()
 	if rose {
 		h.log.Info("chat: the store answers again")
 		h.healed()
 	}
+	return true
 }
 
-// callStore calls the store under the server's deadline, catches its panics,
-// and sees to it that what comes back is an error of ours.
-func (s *Server) callStore(ctx context.Context, f func(context.Context) error) error {
-	up := s.health.while()
-	if up.Err() != nil && s.ctx.Err() == nil {
-		return errStoreDown
+// slowest is how long the slowest answer of the last minute or two has taken.
+type slowest struct {
+	start     time.Time
+	now, last atomic.Int64 // nanoseconds + 1 of this span and the one before; 0: none
+	span      atomic.Int64
+}
+
+const slowSpan = time.Minute
+
+func (s *slowest) turn() {
+	span := int64(time.Since(s.start) / slowSpan)
+	if old := s.span.Load(); old != span && s.span.CompareAndSwap(old, span) {
+		// Of an idle time nothing is known: what was known before it stays.
+		if now := s.now.Swap(0); now > 0 {
+			s.last.Store(now)
+		}
 	}
-	var cancel context.CancelFunc
-	if ctx == s.ctx {
-		ctx, cancel = context.WithTimeout(up, s.opt.Limits.StoreTimeout)
-	} else {
-		ctx, cancel = context.WithTimeout(ctx, s.opt.Limits.StoreTimeout)
-		defer context.AfterFunc(up, cancel)()
+}
+
+func (s *slowest) note(d time.Duration) {
+	s.turn()
+	for n := int64(d) + 1; ; {
+		old := s.now.Load()
+		if old >= n || s.now.CompareAndSwap(old, n) {
+			return
+		}
 	}
-	defer cancel()
-	s.health.begin()
-	err := guard(func() error { return f(ctx) })
-	s.health.end(err)
-	if err == nil {
-		return nil
-	}
-	if outage(err) {
-		s.health.doubt()
-	}
-	if _, ok := errors.AsType[*Error](err); ok || errors.Is(err, ErrUnknown) {
-		return err
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return errStoreDown.WithCause(err)
-	}
-	return &Error{Code: CodeInternal, Message: "internal error", cause: err}
+}
+
+// of is negative where there has been no answer yet.
+func (s *slowest) of() time.Duration {
+	return time.Duration(max(s.now.Load(), s.last.Load()) - 1)
 }

@@ -27,7 +27,6 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	// The topic is there before anything is read: what is committed from here
 	// on moves its head, so that nothing can fall between the page that is read
 	// now and the cursor that follows it.
-	revokes := r.revokes.Load()
 	joined, after, err := s.enter(ctx, c, r)
 	// A second join is a new start: the old cursor is of no use any more.
 	var again *subscription
@@ -59,33 +58,49 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	users := crowds.Get().(*[]wire.User)
 	joined.Online, *users, _ = r.online(*users, "", s.opt.Limits.Presence, c.spare+s.opt.Limits.PageBytes/joinedUsers)
 	joined.Users = *users
-	sess.send(func(b []byte) []byte { return wire.AppendJoined(b, joined) })
+	began := false
+	sess.encoded(func(b []byte) []byte { return wire.AppendJoined(b, joined) }, func(frame []byte) {
+		for err == nil {
+			sess.mu.Lock()
+			switch {
+			case sess.ended:
+				sess.mu.Unlock()
+				return
+			case c.current(s):
+				// Under the session's lock, so that the end of the session, or of
+				// a permission, finds either nothing or all of it.
+				sess.conn.Write(frame)
+				sub := &subscription{}
+				r.Topic.Attach(&sub.Sub, sess, joined.Epoch, after, joined.Head, resume)
+				sub.next = sess.subs
+				sess.subs = sub
+				began = true
+				sess.mu.Unlock()
+				return
+			}
+			sess.mu.Unlock()
+			err = s.again(ctx, c, r)
+		}
+		sess.mu.Lock()
+		sess.nsubs--
+		sess.mu.Unlock()
+		if again != nil { // it is over, and this one has not taken its place
+			sess.send(func(b []byte) []byte { return wire.AppendLeft(b, r.id, string(CodeForbidden)) })
+		}
+	})
 	clear(*users)
 	*users = (*users)[:0]
 	crowds.Put(users)
-
-	sub := &subscription{}
-	sess.mu.Lock()
-	ended := sess.ended
-	if !ended {
-		// Attached under the session's lock, so that the end of the session
-		// finds either nothing or all of it.
-		r.Topic.Attach(&sub.Sub, sess, joined.Epoch, after, joined.Head, resume)
-		sub.next = sess.subs
-		sess.subs = sub
-	}
-	sess.mu.Unlock()
-	if ended {
-		r.depart(who, false)
+	if !began {
+		r.depart(who, err != nil)
 		r.release()
-		return nil
+		return err
 	}
 	r.nudge() // what has been heard while nobody was here
 	r.sure()
-	if r.revokes.Load() != revokes {
-		// A permission has ended since ours was checked, perhaps this one; and
-		// who ended it did not find us here yet.
-		s.recheck(ctx, sess, r)
+	if !c.current(s) {
+		// The room may have been removed, and who did it not have found us here.
+		s.recheck(ctx, sess, r, false)
 	}
 	return nil
 }
@@ -112,6 +127,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 		}
 		n = 0
 	}
+	c.permitted(s)
 	page, err := r.messages(ctx, Query{Limit: n})
 	if errors.Is(err, ErrNotFound) && r.remembered() {
 		if err = r.vanished(); err == nil {
@@ -127,6 +143,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 		return nil, 0, err
 	}
 	if err := s.may(ctx, c.cmd.User, ActionRead, page.Room); err != nil {
+		s.refused(ctx, c.cmd.User.ID, r, err)
 		return nil, 0, err
 	}
 	after := int64(-1)
@@ -159,11 +176,12 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 // returns nil where the store has to be asked.
 func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire.Joined {
 	j := &c.join
+	c.permitted(s)
 	epoch, head, ok := r.Topic.Holds(j.Epoch, j.After)
 	r.mu.Lock()
 	info := r.info
 	r.mu.Unlock()
-	if !ok || info == nil || s.may(ctx, c.cmd.User, ActionRead, info) != nil {
+	if !ok || info == nil || r.fresh() == nil && !s.health.down() || s.may(ctx, c.cmd.User, ActionRead, info) != nil {
 		return nil
 	}
 	// Some of what the ring holds may not be to be had any more. While the store

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -22,80 +23,129 @@ const closesPerSecond = 500
 // ErrServerClosed. The store stays open; close it then.
 //
 // Shutdown may be called more than once, and beside Close; each call returns
-// when the server has ended.
+// when the server has ended. They all end the same server: when the ctx of any
+// of them has ended, or Close is called, clients are cut and nobody waits for
+// the host's code or store longer than Limits.StoreTimeout for each; Shutdown
+// returns ErrServerClosed where a Close has cut clients.
 func (s *Server) Shutdown(ctx context.Context) error {
-	var err error
-	s.once.Do(func() {
-		defer close(s.closed)
-		s.closing.Store(true)
-		s.transport.CloseListeners()
-		s.drain(ctx)
-		err = errors.Join(s.transport.Shutdown(ctx), s.stop(ctx))
-	})
-	<-s.closed
-	return err
+	defer context.AfterFunc(ctx, func() { s.hasten(ctx.Err()) })()
+	if err := ctx.Err(); err != nil {
+		s.hasten(err) // AfterFunc may take its time
+	}
+	s.end(ctx)
+	return errors.Join(s.ending.cut, s.ending.left)
 }
 
-// Close ends the server at once: connections are cut. What has been
-// acknowledged is in the store all the same.
+// Close ends the server at once, and with it a Shutdown that waits: connections
+// are cut. What has been acknowledged is in the store all the same. It returns
+// an error where calls of the host's code or store have not returned within
+// Limits.StoreTimeout.
 func (s *Server) Close() error {
-	var err error
-	s.once.Do(func() {
-		defer close(s.closed)
-		s.closing.Store(true)
-		now, cancel := context.WithCancel(context.Background())
-		cancel()
-		err = errors.Join(s.transport.Close(), s.stop(now))
-	})
-	<-s.closed
-	return err
+	s.hasten(ErrServerClosed)
+	s.end(s.ending.hurry)
+	return s.ending.left
 }
 
-// stop ends what is left when all connections are gone: commits under way,
-// farewells, and calls of the host. When ctx ends they are told to give up, and
-// what still does not return, because the host's code or store has come to a
-// halt, is left behind.
-func (s *Server) stop(ctx context.Context) (err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+// ending is how a Server ends.
+type ending struct {
+	once   sync.Once
+	hurry  context.Context // ends when nobody is to be waited for any more
+	hasten context.CancelCauseFunc
+	closed chan struct{}
+
+	// Set when closed is.
+	cut  error // clients had to be cut, because of this
+	left error // calls that have not returned
+}
+
+func (e *ending) init() {
+	e.hurry, e.hasten = context.WithCancelCause(context.Background())
+	e.closed = make(chan struct{})
+}
+
+// hasten has the end of the server, under way or to come, wait for nobody.
+func (s *Server) hasten(why error) { s.ending.hasten(why) }
+
+// end has the server end, once, and returns when it has. Of ctx only the
+// deadline counts.
+func (s *Server) end(ctx context.Context) {
+	s.ending.once.Do(func() {
+		s.closing.Store(true)
+		go s.stop(ctx)
+	})
+	<-s.ending.closed
+}
+
+// stop lets everybody go, and then ends what is left when all connections are
+// gone: commits under way, farewells, and calls of the host.
+func (s *Server) stop(ctx context.Context) {
+	e := &s.ending
+	defer close(e.closed)
+	cut := make(chan error, 1)
+	s.await("the host's code", e.hurry.Done(), func() {
+		s.transport.CloseListeners()
+		s.drain(ctx, e.hurry.Done())
+		if s.transport.Shutdown(e.hurry) != nil {
+			cut <- context.Cause(e.hurry)
+		}
+	})
+	select {
+	case e.cut = <-cut:
+	default:
+	}
+	defer context.AfterFunc(e.hurry, s.cancel)() // calls are told to give up
+	s.await("the host's code", e.hurry.Done(), func() {
 		s.inUse.close()
 		s.pool.close()
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		s.cancel()
-		select {
-		case <-done:
-		case <-time.After(s.opt.Limits.StoreTimeout):
-			err = errors.New("chat: shut down, but calls of the host's code have not returned")
-		}
-	}
+	})
+	now := make(chan struct{})
+	close(now)
 	if s.cluster != nil {
-		s.cluster.leave()
+		s.await("the store", now, s.cluster.leave)
 	}
 	s.cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	s.await("the store", now, func() {
 		if s.cluster != nil {
 			s.cluster.wg.Wait()
 		}
 		s.health.wait()
-	}()
-	select {
-	case <-ended:
-	case <-time.After(s.opt.Limits.StoreTimeout):
-		err = errors.Join(err, errors.New("chat: shut down, but calls of the store have not returned"))
-	}
-	s.hub.Close()
-	s.timers.stop()
-	return err
+		s.hub.Close()
+		s.timers.stop()
+	})
+	e.hasten(nil) // nothing is left that could be in a hurry
 }
 
-// drain has the clients leave over a time that suits their number.
-func (s *Server) drain(ctx context.Context) {
+// await returns when f has, which waits for calls of what is named. What still
+// has not StoreTimeout after there is a hurry, because it has come to a halt,
+// is left behind.
+func (s *Server) await(what string, hurry <-chan struct{}, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		return
+	case <-hurry:
+	}
+	patience := time.NewTimer(s.opt.Limits.StoreTimeout)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
+		s.ending.left = errors.Join(s.ending.left, errors.New("chat: shut down, but calls of "+what+" have not returned"))
+	}
+}
+
+// drain has the clients leave over a time that suits their number, ctx's
+// deadline, and the hurry.
+func (s *Server) drain(ctx context.Context, hurry <-chan struct{}) {
+	select {
+	case <-hurry:
+		return
+	default:
+	}
 	list := s.sessions()
 	if len(list) == 0 {
 		return
@@ -126,7 +176,7 @@ func (s *Server) drain(ctx context.Context) {
 		}
 		select {
 		case <-tick.C:
-		case <-ctx.Done():
+		case <-hurry:
 			return
 		}
 	}

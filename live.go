@@ -4,7 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/gabblehq/chat/hub"
 )
@@ -17,8 +17,7 @@ type liveRoom struct {
 	srv *Server
 	id  string
 
-	refs    int32         // guarded by the table's shard
-	revokes atomic.Uint32 // how often permissions have ended: see Server.join
+	refs int32 // guarded by the table's shard
 
 	mu      sync.Mutex
 	info    *RoomInfo // settings as last seen, never changed in place; nil: not read
@@ -136,12 +135,9 @@ func (s *Server) key(room string) string {
 func (r *liveRoom) key() string { return r.srv.key(r.id) }
 
 // settings returns the room's settings, from the store where this server has
-// not seen them.
+// not seen them, or where another may have changed them since.
 func (r *liveRoom) settings(ctx context.Context) (*RoomInfo, error) {
-	r.mu.Lock()
-	info := r.info
-	r.mu.Unlock()
-	if info != nil {
+	if info := r.fresh(); info != nil {
 		return info, nil
 	}
 	page, err := r.history(ctx, Query{})
@@ -149,6 +145,19 @@ func (r *liveRoom) settings(ctx context.Context) (*RoomInfo, error) {
 		return nil, err
 	}
 	return page.Room, nil
+}
+
+// fresh returns the room's settings where this server may rely on what it has
+// seen: nobody else writes to the store, or it follows the room's log and has
+// missed nothing that it knows of. What nobody follows is kept up to date by
+// nobody, whatever holds the room.
+func (r *liveRoom) fresh() *RoomInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.srv.cluster == nil || r.followed() && r.upkeep.current(time.Now()) {
+		return r.info
+	}
+	return nil
 }
 
 // history reads from the store and learns from what it says.

@@ -3,7 +3,6 @@ package chat
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -127,6 +126,13 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 	c.cmd.Type, c.cmd.User, c.cmd.RemoteIP, c.cmd.Room = typ, *who, ip, r.PathValue("room")
 	c.wire.Ref = ""
 	status, body, err := f(r, c, func() error { return s.dispatch(r.Context(), c) })
+	if typ == CmdHistory || typ == CmdMembers || typ == CmdPresence {
+		for err == nil && !c.current(s) { // see revocations
+			live := s.acquire(c.cmd.Room)
+			err = s.again(r.Context(), c, live)
+			live.release()
+		}
+	}
 	if err != nil {
 		s.writeError(w, r, err)
 		return
@@ -416,13 +422,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	if s.closing.Load() {
 		reason = "draining"
 	} else {
-		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(r.Context(), max(time.Second, s.health.patience()))
 		defer cancel()
-		err := s.callStore(ctx, func(ctx context.Context) error {
-			_, err := s.opt.Store.Head(ctx, s.key("~ready"))
-			return err
-		})
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if s.askStore(ctx) != nil {
 			reason = "store"
 		}
 	}

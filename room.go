@@ -150,7 +150,7 @@ func (r *liveRoom) remove(ctx context.Context) error {
 // gone ends everything that is about a room that does not exist any more.
 func (r *liveRoom) gone() {
 	r.forget()
-	r.revokes.Add(1) // joins under way look again
+	r.srv.revoked.count(r.id).Add(1) // joins under way look again
 	for _, sink := range r.Topic.Sinks() {
 		if s, ok := sink.(*session); ok {
 			r.expel(s, CodeNotFound)

@@ -165,6 +165,10 @@ func abridge(m *Message) *Message {
 // listRooms lists the rooms that the user may read: the user's direct rooms,
 // and then the others.
 func (s *Server) listRooms(ctx context.Context, c *call) error {
+	c.revoked = s.revoked.all()
+	if c.s != nil {
+		c.as = c.s.user()
+	}
 	after, ok := readCursor(c.cursor)
 	if !ok {
 		return errCursor

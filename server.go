@@ -45,6 +45,8 @@ type Server struct {
 	requests  requests
 	origins   origins
 	strangers sampler
+	revoked   revocations
+	dismissed dismissals
 	cluster   *cluster      // nil: nobody shares the store
 	repairs   chan struct{} // bounds how many rooms catch up at once
 
@@ -61,19 +63,26 @@ type Server struct {
 	closing atomic.Bool // draining: no new connections
 	ctx     context.Context
 	cancel  context.CancelFunc
-	closed  chan struct{}
-	once    sync.Once
+	ending  ending
 }
 
 // New returns a Server. It reports everything that is wrong with the options
 // at once. Nothing listens until the Server is mounted or Serve is called.
+//
+// Where several servers share the Store, New waits for it to answer, for ten
+// seconds at most, and says so in the log. A store that does not answer is no
+// error: the Server goes on asking; see [Server.Ready].
 func New(o *Options) (*Server, error) {
 	opt, err := o.settle()
 	if err != nil {
 		return nil, err
 	}
 	l := &opt.Limits
-	s := &Server{opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(), looks: NewLimiter(), noise: NewLimiter(), start: time.Now(), closed: make(chan struct{})}
+	s := &Server{
+		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(),
+		looks: NewLimiter(), noise: NewLimiter(), start: time.Now(),
+	}
+	s.ending.init()
 	to := transport.Options{
 		Engine: opt.Engine, MaxMessage: int64(l.MessageBytes),
 		PingInterval: l.Ping, DeadAfter: l.Dead, StallAfter: l.Stall,
@@ -100,6 +109,7 @@ func New(o *Options) (*Server, error) {
 	})
 	s.rooms.init()
 	s.reading.init()
+	s.revoked.init()
 	s.users.init()
 	s.profiles.dir, s.profiles.lookup = &s.users, opt.Users
 	s.guests.set = make(map[*session]struct{})
@@ -111,7 +121,7 @@ func New(o *Options) (*Server, error) {
 	s.timers.at(time.Now().Add(ringIdle), (*ringSweep)(s))
 	s.timers.at(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
 	s.repairs = make(chan struct{}, l.Backfill)
-	s.health = health{store: opt.Store, probe: s.key("~ready"), log: opt.Logger, healed: s.healed}
+	s.health = health{store: opt.Store, probe: s.key("~ready"), timeout: l.StoreTimeout, log: opt.Logger, healed: s.healed}
 	s.health.init(s.ctx)
 	if s.cluster = newCluster(s); s.cluster != nil {
 		s.cluster.run()

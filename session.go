@@ -353,7 +353,10 @@ var replies = sync.Pool{New: func() any { return new([]byte) }}
 const maxReply = 16 << 10
 
 // send sends a reply, which is made by encode.
-func (s *session) send(encode func(b []byte) []byte) {
+func (s *session) send(encode func(b []byte) []byte) { s.encoded(encode, s.conn.Write) }
+
+// encoded has a reply, which is made by encode, used as a frame.
+func (s *session) encoded(encode func(b []byte) []byte, use func(frame []byte)) {
 	p := replies.Get().(*[]byte)
 	b := encode(wire.Reuse(*p))
 	frame := wire.Seal(b)
@@ -362,7 +365,7 @@ func (s *session) send(encode func(b []byte) []byte) {
 			frame = small
 		}
 	}
-	s.conn.Write(frame)
+	use(frame)
 	if cap(b) <= maxReply {
 		*p = b
 		replies.Put(p)

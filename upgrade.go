@@ -74,6 +74,7 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if err := s.dispatch(r.Context(), c); err != nil {
 		return u, nil, err
 	}
+	begun := s.dismissed.begin()
 	who, err := s.identify(r, ip, true)
 	if err != nil {
 		return u, nil, err
@@ -86,7 +87,7 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if peer, _ := netip.ParseAddrPort(r.RemoteAddr); peer.Addr().Unmap() != ip || s.admission.perIP > 0 {
 		from.ip = ip // to be known when the connection is gone, too
 	}
-	return u, func(conn *transport.Conn) transport.Handler { return s.seated(s.openSession(conn, from, who)) }, nil
+	return u, func(conn *transport.Conn) transport.Handler { return s.seated(s.openSession(conn, from, who, begun)) }, nil
 }
 
 // identify asks the host who sent a request. Nil without an error means that
@@ -143,8 +144,9 @@ func bearsToken(r *http.Request) bool {
 	return false
 }
 
-// openSession makes the session of a connection that has been upgraded.
-func (s *Server) openSession(conn *transport.Conn, from origin, who *User) *session {
+// openSession makes the session of a connection that has been upgraded. begun
+// is from before the host was asked who it is.
+func (s *Server) openSession(conn *transport.Conn, from origin, who *User, begun uint64) *session {
 	sess := &session{srv: s, conn: conn, from: unique.Make(from), id: s.ids.Add(1)}
 	s.guests.mu.Lock()
 	s.guests.set[sess] = struct{}{}
@@ -158,7 +160,7 @@ func (s *Server) openSession(conn *transport.Conn, from origin, who *User) *sess
 		s.timers.at(time.Now().Add(s.opt.Limits.AuthTimeout), sess)
 		return sess
 	}
-	if sess.adopt(who) == nil {
+	if sess.adopt(who, begun) == nil {
 		sess.welcome("")
 	}
 	return sess

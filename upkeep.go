@@ -1,5 +1,7 @@
 package chat
 
+import "time"
+
 // The log of a room, in the store, and its topic, here, are to end alike. Many
 // things tell that they may not: a hint, hints that were missed, an append of
 // unknown outcome, a page that shows another log than the topic has. Then
@@ -40,7 +42,21 @@ type upkeep struct {
 }
 
 // told is what others have told of the log.
-type told struct{ hints []Hint }
+type told struct {
+	hints []Hint
+	since time.Time
+}
+
+// lateHint is how long a hint may wait to be heeded before it is taken for news
+// that this server does not know: most are within a moment, but for a committer
+// whom the store keeps waiting.
+const lateHint = 50 * time.Millisecond
+
+// current reports whether all that has been heard of is known here, or is about
+// to be.
+func (u *upkeep) current(now time.Time) bool {
+	return u.doubt == sure && (u.told == nil || now.Sub(u.told.since) < lateHint)
+}
 
 // suspect notes that the log may hold what the topic has not been told of.
 func (u *upkeep) suspect() { u.doubt = unsure }
@@ -69,7 +85,7 @@ func (u *upkeep) hear(h Hint, followed bool) {
 		u.told = nil
 		u.suspect()
 	case u.told == nil:
-		u.told = &told{hints: []Hint{h}}
+		u.told = &told{[]Hint{h}, time.Now()}
 	default:
 		u.told.hints = append(u.told.hints, h)
 	}

@@ -1,0 +1,472 @@
+package chat_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/chattest"
+)
+
+// points are where host code and the store are called while a command is under
+// way. The nth one stands still until it is let go.
+type points struct {
+	mu      sync.Mutex
+	nth, n  int
+	stopped chan struct{}
+	release chan struct{}
+}
+
+func (p *points) arm(nth int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nth, p.n, p.stopped, p.release = nth, 0, make(chan struct{}), make(chan struct{})
+}
+
+func (p *points) pass() {
+	p.mu.Lock()
+	p.n++
+	here, release := p.n == p.nth, p.release
+	if here {
+		close(p.stopped)
+	}
+	p.mu.Unlock()
+	if here {
+		<-release
+	}
+}
+
+// reached reports whether the point has been come to.
+func (p *points) reached() bool {
+	select {
+	case <-p.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// stopping is a store whose reads are points, before and after.
+type stopping struct {
+	chat.Store
+	*points
+}
+
+func (s stopping) Unwrap() chat.Store { return s.Store }
+
+func (s stopping) History(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
+	s.pass()
+	page, err := s.Store.History(ctx, room, q)
+	s.pass()
+	return page, err
+}
+
+func (s stopping) Attendances(ctx context.Context, rooms []string) ([]chat.Attendance, error) {
+	s.pass()
+	return s.Store.(chat.PresenceKeeper).Attendances(ctx, rooms)
+}
+
+func (s stopping) Attend(ctx context.Context, node string, lease time.Duration, changes []chat.Attendance) ([]string, bool, error) {
+	return s.Store.(chat.PresenceKeeper).Attend(ctx, node, lease, changes)
+}
+
+// gatekeeping are options all of whose host code is a point, and which let
+// nobody whose name is in out do anything.
+func gatekeeping(p *points, out *sync.Map) chat.Options {
+	banned := func(user string) bool { _, ok := out.Load(user); return ok }
+	return chat.Options{
+		Logger: quiet,
+		Middleware: []chat.Middleware{func(next chat.Handler) chat.Handler {
+			return func(ctx context.Context, cmd *chat.Command) error {
+				p.pass()
+				defer p.pass()
+				return next(ctx, cmd)
+			}
+		}},
+		Authenticate: func(r *http.Request) (chat.User, error) {
+			u, err := chattest.TokenIsUser(r)
+			if err == nil && banned(u.ID) {
+				err = errors.New("banned")
+			}
+			p.pass() // decided, and not said yet
+			return u, err
+		},
+		Authorize: func(_ context.Context, u chat.User, _ chat.Action, _ chat.RoomInfo) error {
+			refused := banned(u.ID)
+			p.pass()
+			if refused {
+				return chat.ErrForbidden
+			}
+			return nil
+		},
+		Users: func(context.Context, []string) ([]chat.User, error) { p.pass(); return nil, nil },
+	}
+}
+
+// interleave runs the test once for each point that a command passes, on one
+// server and on two: there, what ends the permission is done on the other one.
+func interleave(t *testing.T, test func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) (reached bool)) {
+	for _, nodes := range []int{1, 2} {
+		t.Run(fmt.Sprint("nodes ", nodes), func(t *testing.T) {
+			n := 1
+			for more := true; more; n++ {
+				together(t, 0, func(t *testing.T, g *group) {
+					p, out := &points{}, &sync.Map{}
+					p.arm(0)
+					for range nodes {
+						node := g.Node()
+						o := gatekeeping(p, out)
+						o.Store = stopping{node, p}
+						g.serve(node, o)
+					}
+					synctest.Wait()
+					p.arm(n)
+					more = test(t, p, out, g.srvs[0], g.srvs[nodes-1])
+				})
+			}
+			require.Greater(t, n, 4, "so few points cannot be all")
+			t.Log(n-2, "points")
+		})
+	}
+}
+
+// TestRevokeAgainstCommandsUnderWay guards invariant 6: when Revoke has
+// returned, and on other servers two seconds later, nothing that shows the room
+// is begun, wherever the command was that would have shown it.
+func TestRevokeAgainstCommandsUnderWay(t *testing.T) {
+	for name, command := range map[string]map[string]any{
+		"join":      {"type": "join", "room": "secret"},
+		"join many": {"type": "join", "rooms": []map[string]any{{"room": "secret", "history": 10}}},
+		"resume":    {"type": "join", "room": "secret", "after": 2, "epoch": ""},
+		"history":   {"type": "history", "room": "secret"},
+		"members":   {"type": "members", "room": "secret"},
+		"presence":  {"type": "presence", "room": "secret"},
+		"rooms":     {"type": "rooms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			interleave(t, func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) bool {
+				n := p.nth
+				p.arm(0)
+				say(t, here.Room("secret"), 3)
+				alice, bob := here.Dial("alice"), here.Dial("bob")
+				epoch := alice.Join("secret").Epoch
+				if name == "resume" { // out of the ring
+					alice.Send("secret", "x")
+					command["epoch"] = epoch
+				}
+				bob.Barrier()
+				synctest.Wait()
+				bob.Drain()
+				p.arm(n)
+				bob.Do(command)
+				synctest.Wait()
+				if !p.reached() {
+					close(p.release)
+					return false
+				}
+				out.Store("bob", true)
+				require.NoError(t, there.Revoke(t.Context(), "bob", "secret"))
+				if here != there {
+					time.Sleep(2 * time.Second)
+				}
+				synctest.Wait()
+				bob.Drain() // what was begun before
+				close(p.release)
+				synctest.Wait()
+				alice.Send("secret", "for those who may")
+				time.Sleep(3 * time.Second)
+				for _, ev := range bob.Drain() {
+					switch ev.Type {
+					case "left":
+					case "error":
+						require.Equal(t, chat.CodeNotFound, ev.Code, string(ev.Raw))
+					case "rooms":
+						require.NotContains(t, string(ev.Raw), "secret")
+					default:
+						t.Fatalf("point %d: begun after Revoke: %s", n, ev.Raw)
+					}
+				}
+				return true
+			})
+		})
+	}
+}
+
+// TestRevokeAgainstREST is the same for a page that is asked for over HTTP.
+func TestRevokeAgainstREST(t *testing.T) {
+	interleave(t, func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) bool {
+		n := p.nth
+		p.arm(0)
+		say(t, here.Room("secret"), 3)
+		p.arm(n)
+		status := make(chan int, 1)
+		go func() {
+			res, err := here.HTTP("bob").Get("http://chat.test/chat/rooms/secret/messages")
+			if err != nil {
+				status <- 0
+				return
+			}
+			_ = res.Body.Close()
+			status <- res.StatusCode
+		}()
+		synctest.Wait()
+		if !p.reached() {
+			close(p.release)
+			require.Equal(t, http.StatusOK, <-status)
+			return false
+		}
+		out.Store("bob", true)
+		require.NoError(t, there.Revoke(t.Context(), "bob", "secret"))
+		time.Sleep(2 * time.Second)
+		close(p.release)
+		require.NotEqual(t, http.StatusOK, <-status, "point %d", n)
+		return true
+	})
+}
+
+// TestRemovalAgainstJoin: a room that is removed while somebody joins it shows
+// nothing of what it was.
+func TestRemovalAgainstJoin(t *testing.T) {
+	interleave(t, func(t *testing.T, p *points, _ *sync.Map, here, _ *chattest.Server) bool {
+		n := p.nth
+		p.arm(0)
+		say(t, here.Room("r"), 3)
+		bob := here.Dial("bob")
+		p.arm(n)
+		bob.Do(map[string]any{"type": "join", "room": "r"})
+		synctest.Wait()
+		if !p.reached() {
+			close(p.release)
+			return false
+		}
+		require.NoError(t, here.Room("r").Remove(t.Context()))
+		bob.Drain()
+		close(p.release)
+		synctest.Wait()
+		for _, ev := range bob.Drain() {
+			require.Empty(t, ev.Messages, string(ev.Raw))
+			require.NotEqual(t, "message", ev.Type)
+		}
+		return true
+	})
+}
+
+// TestDisconnectAgainstAuthUnderWay guards invariant 6: who is sent away while
+// it is being found out who they are does not get in.
+func TestDisconnectAgainstAuthUnderWay(t *testing.T) {
+	for _, how := range []string{"Disconnect", "SignOut"} {
+		t.Run(how, func(t *testing.T) {
+			interleave(t, func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) bool {
+				n := p.nth
+				p.arm(0)
+				bob := here.Dial("")
+				synctest.Wait()
+				p.arm(n)
+				bob.Do(map[string]any{"type": "auth", "token": "bob"})
+				synctest.Wait()
+				if !p.reached() {
+					close(p.release)
+					return false
+				}
+				out.Store("bob", true)
+				code, end := 4501, func() (int, error) { return there.User("bob").Disconnect(t.Context(), "out") }
+				if how == "SignOut" {
+					code, end = 4500, func() (int, error) { return there.User("bob").SignOut(t.Context()) }
+				}
+				_, err := end()
+				require.NoError(t, err)
+				time.Sleep(2 * time.Second)
+				close(p.release)
+				time.Sleep(time.Hour)
+				require.False(t, here.User("bob").Online())
+				if got := bob.CloseCode(); got != 4500 { // refused, where the host had not been asked yet
+					require.Equal(t, code, got)
+				}
+				// Who may come back does.
+				out.Delete("bob")
+				here.Dial("bob").Join("lobby")
+				require.True(t, here.User("bob").Online())
+				return true
+			})
+		})
+	}
+}
+
+// TestDisconnectAgainstUpgradeUnderWay is the same for a token in the header of
+// the upgrade.
+func TestDisconnectAgainstUpgradeUnderWay(t *testing.T) {
+	interleave(t, func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) bool {
+		conn, err := here.DialContext(t.Context(), "", "")
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = conn.Write([]byte("GET /chat/ws HTTP/1.1\r\nHost: chat.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer bob\r\n\r\n"))
+		require.NoError(t, err)
+		go func() {
+			for buf := make([]byte, 4096); ; {
+				n, err := conn.Read(buf)
+				if err != nil {
+					return
+				}
+				if n >= 2 && buf[n-2] == 0x89 { // a ping: it stays alive
+					_, _ = conn.Write([]byte{0x8a, 0x80, 0, 0, 0, 0})
+				}
+			}
+		}()
+		synctest.Wait()
+		if !p.reached() {
+			close(p.release)
+			return false
+		}
+		out.Store("bob", true)
+		_, err = there.User("bob").Disconnect(t.Context(), "out")
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		close(p.release)
+		time.Sleep(time.Hour)
+		require.False(t, here.User("bob").Online())
+		require.Zero(t, here.Stats().Connections, "point %d", p.nth)
+		return true
+	})
+}
+
+// TestSettingsOfARoomThatNobodyFollows: a timer that holds a room does not keep
+// its settings fresh.
+func TestSettingsOfARoomThatNobodyFollows(t *testing.T) {
+	together(t, 2, func(t *testing.T, g *group) {
+		c := g.dial("alice", "bob")
+		c[0].Join("r")
+		c[1].Join("r")
+		c[1].Cut() // and the room stays, for as long as bob may come back
+		time.Sleep(time.Second)
+		synctest.Wait()
+		for i := range 3 {
+			title := fmt.Sprint("title ", i)
+			_, err := g.srvs[0].Room("r").Update(t.Context(), chat.RoomUpdate{Title: &title})
+			require.NoError(t, err)
+			info, err := g.srvs[1].Room("r").Info(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, title, info.Title)
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// TestRefreshWithFewerRoles: a token that says less ends what it does not say
+// any more, at once; and so does whatever command finds out.
+func TestRefreshWithFewerRoles(t *testing.T) {
+	var fewer atomic.Bool // what the next token says
+	var cold sync.Map     // users whom the host has cut off without a word
+	o := &chat.Options{
+		Authenticate: func(r *http.Request) (chat.User, error) {
+			u, err := chattest.TokenIsUser(r)
+			if !fewer.Load() {
+				u.Roles = []string{"staff"}
+			}
+			return u, err
+		},
+		Authorize: func(_ context.Context, u chat.User, _ chat.Action, room chat.RoomInfo) error {
+			if _, ok := cold.Load(u.ID); ok && room.ID == "staff" || room.ID == "staff" && len(u.Roles) == 0 {
+				return chat.ErrForbidden
+			}
+			return nil
+		},
+	}
+	lefts := func(t *testing.T, c *chattest.Client, alice *chattest.Client) (rooms []string) {
+		c.Barrier()
+		alice.Send("staff", "between us")
+		alice.Send("lobby", "hello")
+		time.Sleep(time.Second)
+		for _, ev := range c.Drain() {
+			if ev.Type == "left" {
+				rooms = append(rooms, ev.Room)
+			}
+			if ev.Type == "message" {
+				require.Equal(t, "lobby", ev.Room, "%s", ev.Raw)
+			}
+		}
+		return rooms
+	}
+	enter := func(srv *chattest.Server) (alice, bob *chattest.Client) {
+		alice, bob = srv.Dial("alice"), srv.Dial("bob")
+		for _, c := range []*chattest.Client{alice, bob} {
+			c.Join("staff")
+			c.Join("lobby")
+		}
+		bob.Drain()
+		return alice, bob
+	}
+	t.Run("refresh", func(t *testing.T) {
+		fewer.Store(false)
+		bubble(t, o, func(t *testing.T, srv *chattest.Server) {
+			alice, bob := enter(srv)
+			require.Equal(t, "welcome", bob.Call(map[string]any{"type": "auth", "token": "bob"}).Type)
+			alice.Send("staff", "it says the same")
+			bob.Expect("message")
+			fewer.Store(true)
+			require.Equal(t, "welcome", bob.Call(map[string]any{"type": "auth", "token": "bob"}).Type)
+			require.Equal(t, []string{"staff"}, lefts(t, bob, alice))
+		})
+	})
+	for name, command := range map[string]map[string]any{
+		"history":  {"type": "history", "room": "staff"},
+		"members":  {"type": "members", "room": "staff"},
+		"join":     {"type": "join", "room": "staff"},
+		"message":  {"type": "message", "room": "staff", "content": "x"},
+		"typing":   {"type": "typing", "room": "staff", "active": true},
+		"presence": {"type": "presence", "room": "staff"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fewer.Store(false)
+			bubble(t, o, func(t *testing.T, srv *chattest.Server) {
+				alice, bob := enter(srv)
+				second := srv.Dial("bob")
+				second.Join("staff")
+				cold.Store("bob", true)
+				defer cold.Delete("bob")
+				require.Equal(t, chat.CodeNotFound, bob.Call(command).Code)
+				require.Equal(t, []string{"staff"}, lefts(t, bob, alice))
+				require.Equal(t, []string{"staff"}, lefts(t, second, alice), "the other device")
+			})
+		})
+	}
+}
+
+// TestSignOut: one session, or all, of a user, on whichever server, with a code
+// that says that they may come back.
+func TestSignOut(t *testing.T) {
+	together(t, 2, func(t *testing.T, g *group) {
+		phone, laptop, tablet := g.srvs[0].Dial("alice"), g.srvs[0].Dial("alice"), g.srvs[1].Dial("alice")
+		bob := g.srvs[1].Dial("bob")
+		ids := g.srvs[0].User("alice").Sessions() // the latest first
+		require.Len(t, ids, 2)
+		n, err := g.srvs[1].User("alice").SignOut(t.Context(), ids[1], "no such session")
+		require.NoError(t, err)
+		require.Zero(t, n, "it is elsewhere")
+		require.Equal(t, 4500, phone.CloseCode())
+		time.Sleep(3 * time.Second)
+		laptop.Barrier()
+		tablet.Barrier()
+		n, err = g.srvs[0].User("bob").SignOut(t.Context(), ids[0])
+		require.NoError(t, err)
+		require.Zero(t, n, "another user's")
+		time.Sleep(3 * time.Second)
+		laptop.Barrier()
+		n, err = g.srvs[0].User("alice").SignOut(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.Equal(t, 4500, laptop.CloseCode())
+		require.Equal(t, 4500, tablet.CloseCode())
+		bob.Barrier()
+		g.srvs[0].Dial("alice").Join("r")
+	})
+}
