@@ -49,9 +49,9 @@ func answers(t testing.TB, s *redis.Store) {
 	}, bound, time.Millisecond)
 }
 
-// A way to lose what was written after mark.
+// loss is a way to lose what was written after mark.
 type loss struct {
-	s    *redis.Store
+	open func(t *testing.T) *redis.Store
 	mark func()
 	lose func()
 }
@@ -63,18 +63,21 @@ func behind(t *testing.T, back bool) loss {
 	replica := redistest.Replica(t, primary)
 	var addr atomic.Value
 	addr.Store(primary.Addr)
-	c := goredis.NewClient(&goredis.Options{Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, addr.Load().(string))
-	}})
-	t.Cleanup(func() { _ = c.Close() })
-	s, err := redis.New(c)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	open := func(t *testing.T) *redis.Store {
+		c := goredis.NewClient(&goredis.Options{Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr.Load().(string))
+		}})
+		t.Cleanup(func() { _ = c.Close() })
+		s, err := redis.New(c)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		return s
+	}
 	p, r := client(t, primary), client(t, replica)
 	follow := func(c *goredis.Client, host, port string) {
 		require.NoError(t, c.Do(t.Context(), "REPLICAOF", host, port).Err())
 	}
-	return loss{s,
+	return loss{open,
 		func() {
 			synced(t, p, r)
 			follow(r, "127.0.0.1", "1") // nobody is there
@@ -112,7 +115,7 @@ func losses() map[string]func(t *testing.T) loss {
 		return func(t *testing.T) loss {
 			srv := redistest.Start(t, config...)
 			var c redistest.Copy
-			return loss{open(t, srv.URL(), redis.Options{}), func() { c = srv.Copy() }, func() { srv.PutBack(c) }}
+			return loss{func(t *testing.T) *redis.Store { return open(t, srv.URL(), redis.Options{}) }, func() { c = srv.Copy() }, func() { srv.PutBack(c) }}
 		}
 	}
 	return map[string]func(t *testing.T) loss{
@@ -160,21 +163,22 @@ func TestWhatIsGoneIsNoPosition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := begin(t)
-			add(t, l.s, "r", creation("r"))
-			kept, at := written(t, l.s, 3)
+			s := l.open(t)
+			add(t, s, "r", creation("r"))
+			kept, at := written(t, s, 3)
 			l.mark()
-			_, gone := written(t, l.s, 5)
+			_, gone := written(t, s, 5)
 			require.Equal(t, at.Epoch, gone.Epoch)
 			l.lose()
-			answers(t, l.s)
+			answers(t, s)
 
-			p := page(t, l.s)
+			p := page(t, s)
 			require.Equal(t, at, p.Head, "nothing begins by reading")
 			require.Empty(t, p.Past)
-			more, head := written(t, l.s, 7)
+			more, head := written(t, s, 7)
 			require.NotEqual(t, at.Epoch, head.Epoch)
 			require.Equal(t, at.Rev+7, head.Rev)
-			p = page(t, l.s)
+			p = page(t, s)
 			require.Equal(t, head, p.Head)
 			require.Equal(t, []chat.Position{{Epoch: at.Epoch, Rev: at.Rev}}, p.Past)
 			require.Equal(t, append(kept, more...), idsOf(p))

@@ -233,13 +233,14 @@ func TestNumbersThatComeAgainAreMissed(t *testing.T) {
 // with what that one had. The numbers continue as if nothing had happened.
 func TestSubscriptionOfAnotherLifeIsMadeAnew(t *testing.T) {
 	l := behind(t, true)
-	add(t, l.s, "r", creation("r"))
+	s := l.open(t)
+	add(t, s, "r", creation("r"))
 	l.mark()
-	add(t, l.s, "r", message(""))
-	e := watch(t, l.s)
+	add(t, s, "r", message(""))
+	e := watch(t, s)
 	l.lose()
 	e.missedAll(t)
-	e.hears(t, l.s, "r")
+	e.hears(t, s, "r")
 }
 
 // A change of who is present that was lost is said again: what a node has said
