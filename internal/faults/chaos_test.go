@@ -27,6 +27,7 @@ type chaos struct {
 	http    *http.Client
 
 	lastAck atomic.Int64 // Unix nanoseconds
+	acked   atomic.Int64 // how many
 	abandon atomic.Bool  // see writer
 	lossy   atomic.Bool
 	halt    context.CancelFunc
@@ -75,7 +76,10 @@ func beginWith(t testing.TB, stores []string) *chaos {
 	}
 	for i := range writerCount {
 		w := &writer{t: t, addrs: c.addrs, user: fmt.Sprintf("writer-%d", i), rooms: c.rooms, http: c.http, abandon: &c.abandon, lossy: &c.lossy}
-		w.last = func(at time.Time) { c.lastAck.Store(at.UnixNano()) }
+		w.last = func(at time.Time) {
+			c.acked.Add(1)
+			c.lastAck.Store(at.UnixNano())
+		}
 		c.writers = append(c.writers, w)
 		c.writing.Add(1)
 		go func() {

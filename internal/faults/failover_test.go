@@ -89,3 +89,30 @@ func TestSentinelFailsOver(t *testing.T) {
 	c.settle()
 	report(t, "first acknowledgement after the primary's end", []time.Duration{back})
 }
+
+// Row 6, with Sentinel and a replica that is behind: others write past the
+// place where what is gone had ended, at once and on all nodes. Every reader is
+// told, and holds what there is afterwards.
+func TestSentinelFailsOverToAReplicaBehind(t *testing.T) {
+	p := startPair(t)
+	sentinel := redistest.Sentinel(t, p.primary)
+	c := begin(t, "redis-sentinel://"+sentinel.Addr+"?master_name="+redistest.Master, 2)
+	c.lossy.Store(true)
+	c.flows()
+	p.between.blackhole()
+	// What is written now is lost, in every room and far more than one reads.
+	for enough := c.acked.Load() + 100; c.acked.Load() < enough; {
+		c.flows()
+	}
+	p.primary.Kill()
+	c.flows()
+	for _, r := range c.readers {
+		require.Eventually(t, func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.resets >= 1
+		}, 20*time.Second, 10*time.Millisecond, "%s has been told", r.user)
+	}
+	c.forgetAcks()
+	c.settle()
+}
