@@ -31,7 +31,13 @@ func Cluster(t testing.TB, config ...string) Nodes {
 		nodes[i] = Start(t, append(config, fmt.Sprint("cluster-port ", bus))...)
 		nodes[i].assign(i, nodes[0], bus)
 	}
-	for _, s := range nodes {
+	nodes.Await()
+	return nodes
+}
+
+// Await returns when all masters agree that all slots are served.
+func (n Nodes) Await() {
+	for _, s := range n {
 		c := s.Client()
 		s.await("a whole cluster", func(ctx context.Context) bool {
 			info := c.ClusterInfo(ctx).Val()
@@ -41,7 +47,6 @@ func Cluster(t testing.TB, config ...string) Nodes {
 		})
 		_ = c.Close()
 	}
-	return nodes
 }
 
 // assign gives the i-th master its slots and has the first one meet it.

@@ -18,6 +18,9 @@ import (
 	"github.com/gabblehq/chat/storage/storagetest"
 )
 
+// single is the harness of one server, whose data can go back.
+type single struct{ harness }
+
 // rewinding is a store on a server of its own, which stays open while the
 // server goes back.
 type rewinding struct {
@@ -26,7 +29,7 @@ type rewinding struct {
 	at  redistest.Copy
 }
 
-func (h harness) OpenRewinding(t testing.TB) storagetest.Rewinding {
+func (single) OpenRewinding(t testing.TB) storagetest.Rewinding {
 	srv := redistest.Start(t)
 	s, err := redis.Open(t.Context(), srv.URL())
 	require.NoError(t, err)
@@ -118,7 +121,26 @@ func losses() map[string]func(t *testing.T) loss {
 			return loss{func(t *testing.T) *redis.Store { return open(t, srv.URL(), redis.Options{}) }, func() { c = srv.Copy() }, func() { srv.PutBack(c) }}
 		}
 	}
+	cluster := func(t *testing.T) loss {
+		nodes := redistest.Cluster(t)
+		copies := make([]redistest.Copy, len(nodes))
+		return loss{
+			func(t *testing.T) *redis.Store { return open(t, clusterURL(nodes), redis.Options{}) },
+			func() {
+				for i, n := range nodes {
+					copies[i] = n.Copy()
+				}
+			},
+			func() {
+				for i, n := range nodes {
+					n.PutBack(copies[i])
+				}
+				nodes.Await()
+			},
+		}
+	}
 	return map[string]func(t *testing.T) loss{
+		"cluster":            cluster,
 		"dump":               copied(),
 		"everysec":           copied("appendonly yes", "appendfsync everysec"),
 		"always":             copied("appendonly yes", "appendfsync always"),

@@ -144,7 +144,7 @@ func clusterURL(nodes redistest.Nodes) string {
 }
 
 func TestStore(t *testing.T) {
-	storagetest.Run(t, newHarness(redistest.Start(t).URL()))
+	storagetest.Run(t, single{newHarness(redistest.Start(t).URL())})
 }
 
 func TestStoreOnCluster(t *testing.T) {
