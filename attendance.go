@@ -75,7 +75,10 @@ func (a *attendance) run() {
 	defer next.Stop()
 	for {
 		wake := a.wake
-		if err := a.attend(ctx); err != nil {
+		if err := guard(func() error { return a.attend(ctx) }); err != nil {
+			if CodeOf(err) == CodeInternal {
+				a.c.srv.log.Error("chat: other servers not told who is here", "error", err)
+			}
 			wake = nil // what there is to say waits until then
 			next.Reset(doubtFor)
 		} else {

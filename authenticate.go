@@ -39,6 +39,20 @@ func (s *Server) authenticate(c *call) error {
 	return nil
 }
 
+// authTurn is the turn of a session while it is authenticated. The host's lookup
+// may hang: those who are in already must not need what waits for it.
+type authTurn struct{ *call }
+
+func (a authTurn) work() {
+	c, s := a.call, a.s
+	defer func() {
+		if s.finish(c) {
+			s.turn()
+		}
+	}()
+	_ = s.attempt(c, func(c *call) error { s.handleAuth(c); return nil })
+}
+
 // handleAuth authenticates a session by a frame of its own, or shows it a
 // fresh token.
 func (s *session) handleAuth(c *call) {
@@ -46,7 +60,6 @@ func (s *session) handleAuth(c *call) {
 	c.wire.Token = "" // nothing keeps it, nothing logs it
 	c.cmd.Type, c.cmd.Ref = CmdAuth, c.wire.Ref
 	c.cmd.Session, c.cmd.RemoteIP = s.name(), s.ip()
-	// The host's lookup may hang; a session that waits for it holds a worker.
 	ctx, cancel := context.WithTimeout(s.srv.ctx, s.srv.opt.Limits.AuthTimeout)
 	c.request = s.request(ctx, token)
 	begun := s.srv.dismissed.begin()

@@ -65,7 +65,7 @@ func (r *liveRoom) sure() {
 	known := r.far().known() || r.others.reading > 0
 	r.mu.Unlock()
 	if key := r.key(); !known {
-		c.Missed(func(room string) bool { return room == key })
+		c.doubtful(func(room string) bool { return room == key })
 	}
 }
 

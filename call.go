@@ -64,9 +64,17 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 	if err == nil {
 		err = guard(func() error { return s.handle(ctx, &c.cmd) })
 	}
+	if err == errEntered || err == errPassed {
+		return err // the call is not ours any more
+	}
 	if err != nil && s.firstAnswer(ctx, c, err) {
 		err = nil
 	}
+	return s.verdict(c, err)
+}
+
+// verdict counts an error and makes it one of ours.
+func (s *Server) verdict(c *call, err error) error {
 	if err != nil {
 		s.count.failed.Add(1)
 		e := asError(err)
@@ -94,12 +102,7 @@ var looksPerUser = Rate{PerSecond: 5, Burst: 100}
 // limits and permissions say now. It is asked only when they say no, so that a
 // new message costs no further read.
 func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
-	if c.cmd.Type != CmdMessage || c.cmd.Nonce == "" {
-		return false
-	}
-	switch asError(err).Code {
-	case CodeRateLimited, CodeForbidden, CodeNotFound, CodeTooLarge, CodeInvalid:
-	default:
+	if !c.mayBeAnswered(err) {
 		return false
 	}
 	// Each look is a read of the store: a flood of refused messages must not
@@ -117,4 +120,17 @@ func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
 	m.Room = c.cmd.Room
 	c.cmd.Result, c.cmd.Duplicate = &m, true
 	return true
+}
+
+// mayBeAnswered reports whether a message that was turned away may have been
+// stored before.
+func (c *call) mayBeAnswered(err error) bool {
+	if c.cmd.Type != CmdMessage || c.cmd.Nonce == "" {
+		return false
+	}
+	switch asError(err).Code {
+	case CodeRateLimited, CodeForbidden, CodeNotFound, CodeTooLarge, CodeInvalid:
+		return true
+	}
+	return false
 }

@@ -73,8 +73,36 @@ func (c *cluster) run() {
 		c.wg.Add(1)
 		go func() {
 			defer c.wg.Done()
-			loop()
+			c.keep(loop)
 		}()
+	}
+}
+
+// keep has a loop run until the server ends, from the start where it panics.
+func (c *cluster) keep(loop func()) {
+	for ended := false; !ended; {
+		func() {
+			defer rescue(c.srv.log, "a loop of the cluster")
+			loop()
+			ended = true
+		}()
+		if !ended {
+			pause(c.srv.ctx, watchAgain)
+			ended = c.srv.ctx.Err() != nil
+		}
+	}
+}
+
+// careful makes a func of the store's one that does not panic: what it cannot
+// say is to be looked at.
+func (c *cluster) careful(covers func(room string) bool) func(room string) bool {
+	if covers == nil {
+		return nil
+	}
+	return func(room string) (yes bool) {
+		yes = true
+		defer rescue(c.srv.log, "what a store has missed")
+		return covers(room)
 	}
 }
 
@@ -141,6 +169,7 @@ func (s *Server) roomOf(key string) (id string, ok bool) {
 
 // Appended implements [Listener].
 func (c *cluster) Appended(h Hint) {
+	defer rescue(c.srv.log, "a hint")
 	id, ok := c.srv.roomOf(h.Room)
 	if !ok {
 		return
@@ -157,6 +186,7 @@ func (c *cluster) Appended(h Hint) {
 
 // Present implements [Listener].
 func (c *cluster) Present(room string, changes []Attendance) {
+	defer rescue(c.srv.log, "a hint")
 	id, ok := c.srv.roomOf(room)
 	if !ok || c.attendance == nil {
 		return
@@ -170,6 +200,11 @@ func (c *cluster) Present(room string, changes []Attendance) {
 
 // Missed implements [Listener].
 func (c *cluster) Missed(covers func(room string) bool) {
+	c.doubtful(c.careful(covers))
+}
+
+// doubtful has rooms compared that may have missed something.
+func (c *cluster) doubtful(covers func(room string) bool) {
 	c.mu.Lock()
 	if covers == nil || len(c.missed) > 1024 {
 		c.all, c.missed = true, nil

@@ -9,13 +9,15 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
-// commit is one change on its way into a room's log.
+// commit is one change on its way into a room's log. Who has it committed
+// either waits for done, or has left the answer to its call to who commits it.
 type commit struct {
 	change Change
 	author wire.User // of the message, as others will see them
 	trace  string
 	result Result
 	done   chan struct{}
+	call   *call // to be answered; nil: somebody waits
 }
 
 // maxGroup bounds how many changes are committed together.
@@ -38,35 +40,38 @@ func (b *backlog) take() []*commit {
 	return group
 }
 
-// commit puts a change into the room's log and gets it on its way to everybody
-// who follows. Changes made at the same time are committed as a group; the
-// order in which commit was entered is their order.
-//
-// entered, where given, is called as soon as that order is fixed. ctx ends the
-// waiting, not the commit.
-func (r *liveRoom) commit(ctx context.Context, c *commit, entered func()) (Result, error) {
-	c.done = make(chan struct{})
+// enter puts a change behind those that wait to be put into the room's log:
+// the order in which it is called is their order. Where it reports true, nobody
+// is committing: the caller has it done.
+func (r *liveRoom) enter(c *commit) (lead bool) {
 	c.change.At = now()
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.backlog == nil {
 		r.backlog = &backlog{}
 	}
 	r.backlog.commits = append(r.backlog.commits, c)
-	lead := r.upkeep.lead()
-	r.mu.Unlock()
-	if entered != nil {
-		entered()
-	}
-	if lead {
+	return r.upkeep.lead()
+}
+
+// commit puts a change into the room's log and gets it on its way to everybody
+// who follows. Changes made at the same time are committed as a group. ctx ends
+// the waiting, not the commit.
+func (r *liveRoom) commit(ctx context.Context, c *commit) (Result, error) {
+	c.done = make(chan struct{})
+	if r.enter(c) {
 		// Who waits without a deadline may as well do the work: it saves
 		// handing it to somebody else, twice.
 		if done := ctx.Done(); done == nil || done == r.srv.ctx.Done() {
 			r.commitGroup()
 		} else {
-			r.hold()
-			r.srv.pool.run(committer{r})
+			r.handOn()
 		}
 	}
+	return c.wait(ctx)
+}
+
+func (c *commit) wait(ctx context.Context) (Result, error) {
 	select {
 	case <-c.done:
 	default:
@@ -82,29 +87,57 @@ func (r *liveRoom) commit(ctx context.Context, c *commit, entered func()) (Resul
 // hold takes a further reference for a task, which releases it.
 func (r *liveRoom) hold() { r.srv.acquire(r.id) }
 
-// committer goes on committing what others have queued meanwhile.
+// committer goes on committing what others have queued.
 type committer struct{ *liveRoom }
 
 func (c committer) work() {
+	defer c.release()
 	c.commitGroup()
-	c.release()
+}
+
+// handOn leaves the committing to a goroutine of its own.
+func (r *liveRoom) handOn() {
+	r.hold()
+	r.srv.work.commits.run(committer{r})
 }
 
 // commitGroup commits what is queued, once, and leaves what has come in
-// meanwhile to a goroutine of the pool, so that nobody who only wants to send
-// one message works for all others without end.
+// meanwhile to another goroutine, so that nobody who only wants to send one
+// message works for all others without end. Whatever panics on the way, the
+// room goes on and everybody is answered.
 func (r *liveRoom) commitGroup() {
 	r.mu.Lock()
 	group := r.backlog.take()
 	known := r.known
 	r.mu.Unlock()
-
+	// Last, so that the next group is under way while this one is answered.
+	defer r.settle(group)
+	defer r.goOn()
 	if len(group) > 0 {
 		r.append(group, known)
 	}
+	r.mu.Lock()
+	look := r.upkeep.due(r.followed())
+	r.mu.Unlock()
+	if look {
+		// That may take long.
+		r.settle(group)
+		group = nil
+		r.look()
+	}
+	r.srv.repairs.next()
+}
+
+// look takes up what has been heard of other servers, and what is in doubt.
+func (r *liveRoom) look() {
+	defer rescue(r.srv.log, "a room's committer")
 	r.heed()
 	r.makeSure()
+}
 
+// goOn leaves what has come in meanwhile to another committer; where there is
+// nothing, the room has none.
+func (r *liveRoom) goOn() {
 	r.mu.Lock()
 	more := r.upkeep.stop(r.backlog.waits(), r.followed())
 	if !more {
@@ -112,25 +145,49 @@ func (r *liveRoom) commitGroup() {
 	}
 	r.mu.Unlock()
 	if more {
-		r.hold()
-		r.srv.pool.run(committer{r})
+		r.handOn()
 	}
 }
 
-// append writes a group to the store, gets it on its way, and answers.
+// settle tells everybody of a group how it went. It may be called again.
+func (r *liveRoom) settle(group []*commit) {
+	for i, c := range group {
+		group[i] = nil
+		switch {
+		case c == nil:
+		case c.call != nil:
+			c.call.settle(r, c)
+		default:
+			close(c.done)
+		}
+	}
+}
+
+// append writes a group to the store and gets it on its way. Each commit has a
+// result then.
 func (r *liveRoom) append(group []*commit, known Position) {
+	for _, c := range group {
+		c.result.Err = errNotKnown // until it is
+	}
+	published := false
+	defer func() {
+		v := recover()
+		if !published {
+			r.suspect() // what of it the topic has been told
+		}
+		if v != nil {
+			rescued(r.srv.log, "a room's committer", v)
+		}
+	}()
 	changes := make([]Change, len(group))
 	for i, c := range group {
 		changes[i] = c.change
 	}
 	results, err := r.store(known, changes)
 	if err != nil {
-		if errors.Is(err, ErrUnknown) {
-			r.suspect()
-		}
+		published = !errors.Is(err, ErrUnknown) && CodeOf(err) != CodeInternal // nothing is there to be
 		for _, c := range group {
 			c.result = Result{Err: err}
-			close(c.done)
 		}
 		if !r.srv.health.down() { // which has been said
 			r.srv.log.Warn("chat: not stored", "room", r.id, "changes", len(changes), "error", err)
@@ -139,16 +196,14 @@ func (r *liveRoom) append(group []*commit, known Position) {
 	}
 	for i, c := range group {
 		c.result = results[i]
-		if c.result.Message.Room == "" {
-			c.result.Message.Room = r.id
-		}
 		c.result.Message.Room, c.result.Room.ID = r.id, r.id
 	}
 	r.publish(group)
-	for _, c := range group {
-		close(c.done)
-	}
+	published = true
 }
+
+// errNotKnown is the result of a commit while nobody knows a better one.
+var errNotKnown = (&Error{Code: CodeInternal, Message: "internal error"}).WithCause(ErrUnknown)
 
 // store appends changes to the log, and to a new one where the store has lost
 // the room.
@@ -215,8 +270,8 @@ func (r *liveRoom) publish(group []*commit) {
 			r.srv.log.Debug("chat: published", "trace", c.trace, "room", r.id, "rev", c.result.Position.Rev, "sessions", r.Topic.Len())
 		}
 	}
-	if !r.Topic.Append(last.Epoch, first.Rev-1, last.Rev, false, frames) && r.catchUp() != nil {
-		r.suspect()
+	if !r.Topic.Append(last.Epoch, first.Rev-1, last.Rev, false, frames) {
+		r.suspect() // something is missing; nobody's answer waits until it is read
 	}
 }
 

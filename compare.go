@@ -42,10 +42,10 @@ func (c *cluster) compareLoop() {
 // again has the rooms of a comparison that has failed compared once more.
 func (c *cluster) again(all bool, missed []func(room string) bool) {
 	if all {
-		c.Missed(nil)
+		c.doubtful(nil)
 	}
 	for _, covers := range missed {
-		c.Missed(covers)
+		c.doubtful(covers)
 	}
 }
 

@@ -43,16 +43,16 @@ func (c *cluster) order(ctx context.Context, o controlOrder) error {
 	send := func() error {
 		res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreate, Message: Message{
 			ID: newID(time.Now()), Kind: KindSystem, Content: string(content),
-		}}}, nil)
+		}}})
 		if err == nil && res.Position.Seq%trimOrders == 0 {
-			c.srv.background(c.trimOrders)
+			c.srv.background(&c.srv.work.chores, c.trimOrders)
 		}
 		return err
 	}
 	if err = send(); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	_, err = r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: RoomInfo{ID: controlRoom, Kind: roomControl}}}, nil)
+	_, err = r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: RoomInfo{ID: controlRoom, Kind: roomControl}}})
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return err
 	}
@@ -102,12 +102,14 @@ func (c *cluster) controlLoop(r *liveRoom, at Position, known bool) {
 		case <-c.srv.ctx.Done():
 			return
 		}
-		var err error
-		if known {
-			at, err = c.obey(r, at)
-		} else {
-			at, err = r.controlHead()
-		}
+		err := guard(func() (err error) {
+			if known {
+				at, err = c.obey(r, at)
+			} else {
+				at, err = r.controlHead()
+			}
+			return err
+		})
 		known = known || err == nil
 		if err != nil && !c.srv.health.down() && c.srv.ctx.Err() == nil {
 			c.srv.log.Warn("chat: control log not read", "error", err)
@@ -123,7 +125,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		page, err := r.changes(c.srv.ctx, at.Rev)
 		if errors.Is(err, ErrNotFound) {
 			if at.Epoch != "" {
-				c.srv.background(c.srv.recheckAll)
+				c.srv.background(&c.srv.work.checks, c.srv.recheckAll)
 			}
 			return Position{}, nil
 		}
@@ -132,7 +134,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		}
 		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor {
 			// Something may have been said that is gone: look at everybody.
-			c.srv.background(c.srv.recheckAll)
+			c.srv.background(&c.srv.work.checks, c.srv.recheckAll)
 			trimmed := page.Good(at) && at.Rev < page.Floor
 			if common := page.common(at.Epoch); common < at.Rev && common >= page.Floor {
 				at = Position{Epoch: page.Head.Epoch, Rev: common}
@@ -163,6 +165,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 // comeBack has every session connect again, spread over time.
 func (c *cluster) comeBack() {
 	defer c.wg.Done()
+	defer rescue(c.srv.log, "a loop of the cluster")
 	for _, sess := range c.srv.sessions() {
 		sess.conn.Close(wire.CloseRestart, "restart")
 		pause(c.srv.ctx, time.Second/closesPerSecond)
@@ -174,9 +177,9 @@ func (c *cluster) comeBack() {
 func (c *cluster) execute(o controlOrder) {
 	switch o.Type {
 	case orderRevoke:
-		c.srv.background(func() { c.srv.revoke(c.srv.ctx, o.User, o.Room) })
+		c.srv.background(&c.srv.work.checks, func() { c.srv.revoke(c.srv.ctx, o.User, o.Room) })
 	case orderDisconnect, orderSignOut:
-		c.srv.background(func() { c.srv.dismiss(o) })
+		c.srv.background(&c.srv.work.chores, func() { c.srv.dismiss(o) })
 	}
 }
 
@@ -186,10 +189,10 @@ type chore struct {
 	do  func()
 }
 
-// background has f called by the pool, unless the server has ended.
-func (s *Server) background(f func()) {
+// background has f called by a pool, unless the server has ended.
+func (s *Server) background(p *pool, f func()) {
 	if s.inUse.enter() {
-		s.pool.run(chore{s, f})
+		p.run(chore{s, f})
 	}
 }
 

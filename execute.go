@@ -131,31 +131,32 @@ func (s *Server) message(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	defer r.release()
+	given := false
+	defer func() {
+		if !given {
+			r.release()
+		}
+	}()
 	if c.s != nil {
 		// Before the message: behind it, a connection that is still busy with
 		// it would miss the signal.
 		r.shows(public(&cmd.User), false)
 	}
-	res, err := r.commit(ctx, &commit{
+	given = true
+	return c.commit(ctx, r, &commit{
 		change: Change{Kind: ChangeCreate, Message: m},
 		author: public(&cmd.User),
 		trace:  cmd.TraceID,
-	}, c.entered())
-	if err != nil {
-		return err
-	}
-	cmd.Result, cmd.Duplicate = s.outcome(res), res.Duplicate
-	return nil
+	})
 }
 
 // outcome is the message that a command has led to, which is a middleware's to
 // change, where there is one.
-func (s *Server) outcome(res Result) *Message {
-	m := res.Message
-	if len(s.opt.Middleware) > 0 {
-		m = cloneMessage(m)
+func (s *Server) outcome(res *Result) *Message {
+	if len(s.opt.Middleware) == 0 {
+		return &res.Message
 	}
+	m := cloneMessage(res.Message)
 	return &m
 }
 
@@ -170,14 +171,6 @@ func (s *Server) checkSent(m *Message) error {
 	}
 	*m = cloneMessage(*m)
 	return s.opt.Limits.checkWhole(m)
-}
-
-// entered is what to call when the command has entered its room's queue.
-func (c *call) entered() func() {
-	if c.s == nil {
-		return nil
-	}
-	return func() { c.s.pass(c) }
 }
 
 // foresee completes an edit: middleware sees the message as the edit leaves it,
@@ -253,40 +246,49 @@ func (c *call) edited() Message {
 
 // change edits or deletes a message.
 func (s *Server) change(ctx context.Context, c *call) error {
-	cmd := &c.cmd
 	r, info, err := s.open(ctx, c, ActionWrite)
 	if err != nil {
 		return err
 	}
-	defer r.release()
-	before := c.before
-	if before == nil || before.ID != cmd.ID {
-		if before, err = r.find(ctx, cmd.ID); err != nil {
-			return err
+	given := false
+	defer func() {
+		if !given {
+			r.release()
 		}
-	}
-	if cmd.Type == CmdEdit && before.Deleted() {
-		return errNoMessage
-	}
-	if author := before.User; author != cmd.User.ID || author == "" {
-		if err := s.may(ctx, cmd.User, ActionModerate, info); err != nil {
-			return (&Error{Code: CodeForbidden, Message: "not your message"}).WithField("id").WithCause(err)
-		}
-	}
-	var res Result
-	if cmd.Type == CmdEdit {
-		m := cloneMessage(c.edited())
-		res, err = r.edit(ctx, &m, before, cmd.TraceID, c.entered())
-	} else {
-		author := s.profiles.one(ctx, before.User)
-		ch := Change{Kind: ChangeDelete, Hard: cmd.Hard, Message: Message{ID: cmd.ID}}
-		res, err = r.commit(ctx, &commit{change: ch, author: author, trace: cmd.TraceID}, c.entered())
-	}
+	}()
+	m, err := s.changing(ctx, c, r, info)
 	if err != nil {
 		return err
 	}
-	cmd.Result = s.outcome(res)
-	return nil
+	given = true
+	return c.commit(ctx, r, m)
+}
+
+// changing is the commit of an edit or a delete, if the user may make it.
+func (s *Server) changing(ctx context.Context, c *call, r *liveRoom, info *RoomInfo) (*commit, error) {
+	cmd := &c.cmd
+	before := c.before
+	if before == nil || before.ID != cmd.ID {
+		var err error
+		if before, err = r.find(ctx, cmd.ID); err != nil {
+			return nil, err
+		}
+	}
+	if cmd.Type == CmdEdit && before.Deleted() {
+		return nil, errNoMessage
+	}
+	if author := before.User; author != cmd.User.ID || author == "" {
+		if err := s.may(ctx, cmd.User, ActionModerate, info); err != nil {
+			return nil, (&Error{Code: CodeForbidden, Message: "not your message"}).WithField("id").WithCause(err)
+		}
+	}
+	if cmd.Type == CmdEdit {
+		m := cloneMessage(c.edited())
+		return r.edit(ctx, &m, before, cmd.TraceID)
+	}
+	author := s.profiles.one(ctx, before.User)
+	ch := Change{Kind: ChangeDelete, Hard: cmd.Hard, Message: Message{ID: cmd.ID}}
+	return &commit{change: ch, author: author, trace: cmd.TraceID}, nil
 }
 
 // showTyping tells others that the user is typing.

@@ -17,6 +17,7 @@ type expirySweep struct {
 }
 
 func (e *expirySweep) ring(now time.Time) {
+	defer e.srv.timers.at(now.Add(expirySweepEvery), e) // whatever happens
 	users := &e.srv.users
 	for _, s := range users.shard(e.next) {
 		if who := s.who.Load(); who != nil {
@@ -24,7 +25,6 @@ func (e *expirySweep) ring(now time.Time) {
 		}
 	}
 	e.next = (e.next + 1) % len(users.shards)
-	e.srv.timers.at(now.Add(expirySweepEvery), e)
 }
 
 // expire has ring called when who expires, unless that is so late that the

@@ -8,33 +8,39 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
-// handle decodes one frame, has it done and answers it.
-func (s *session) handle(c *call, payload []byte) {
+// handle decodes one frame, has it done and answers it, unless it returns what
+// has become of the call: see errEntered.
+func (s *session) handle(c *call, payload []byte) error {
 	if payload == nil {
 		s.refuse(c, &Error{Code: CodeTooLarge, Message: "the frame is too large"})
-		return
+		return nil
 	}
 	if err := c.wire.Decode(payload); err != nil {
 		s.refuse(c, decodeError(c, err))
-		return
+		return nil
 	}
 	if c.wire.Type == wire.TypePing {
 		s.ping(c)
-		return
+		return nil
 	}
 	if c.wire.Type == wire.TypeAuth {
-		s.handleAuth(c)
-		return
+		s.srv.work.auths.run(authTurn{c})
+		return errMoved
 	}
 	if !s.speaks(c) {
-		return
+		return nil
 	}
 	if c.wire.Type == wire.TypeJoin && len(c.wire.Rooms) > 0 {
 		s.joinMany(c)
-		return
+		return nil
 	}
 	c.take()
-	s.answer(c, s.srv.dispatch(s.srv.ctx, c))
+	err := s.srv.dispatch(s.srv.ctx, c)
+	if err == errEntered || err == errPassed {
+		return err
+	}
+	s.answer(c, err)
+	return nil
 }
 
 // decodeError turns the codec's error into ours; the ref is kept for the

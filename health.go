@@ -196,6 +196,14 @@ func (h *health) wait() {
 // run probes until the store answers, whomever.
 func (h *health) run() {
 	defer h.wg.Done()
+	defer func() {
+		if v := recover(); v != nil {
+			rescued(h.log, "the probe of the store", v)
+			h.mu.Lock()
+			h.probing = false
+			h.mu.Unlock()
+		}
+	}()
 	answers := make(chan error, maxProbes)
 	for stuck := 0; ; {
 		seen := h.answered.Load()
@@ -238,8 +246,10 @@ func (h *health) call() error {
 	defer cancel()
 	began := h.begin()
 	err := guard(func() error {
-		_, err := h.store.Head(ctx, h.probe)
-		return err
+		if _, err := h.store.Head(ctx, h.probe); outage(err) {
+			return err
+		}
+		return nil
 	})
 	h.end(began, err)
 	if !outage(err) {

@@ -55,17 +55,18 @@ var house = []struct {
 	imports []string
 	why     string
 }{
-	{".", []string{"hub", "transport", "internal/wire"}, "the root imports only the machinery, or plug-ins could not import the root"},
-	{"hub", nil, "the hub knows topics, frames and cursors, and has never heard of chat"},
-	{"transport", []string{"internal/poll"}, "the transport knows connections and messages, and has never heard of chat"},
+	{".", []string{"hub", "transport", "internal/safelog", "internal/wire"}, "the root imports only the machinery, or plug-ins could not import the root"},
+	{"hub", []string{"internal/safelog"}, "the hub knows topics, frames and cursors, and has never heard of chat"},
+	{"transport", []string{"internal/poll", "internal/safelog"}, "the transport knows connections and messages, and has never heard of chat"},
 	{"transport/transporttest", []string{"transport"}, "the suite knows what it proves, and nothing above"},
 	{"internal/poll", nil, "readiness is the bottom of the house"},
+	{"internal/safelog", nil, "a logger is the bottom of the house"},
 	{"internal/wire", nil, "the codec is the bottom of the house"},
 	{"internal/redistest", nil, "a server for tests knows its driver, and nothing of ours"},
 	{"internal/pgtest", nil, "a server for tests knows its driver, and nothing of ours"},
 	{"internal/...", nil, "internal helpers stand by themselves"},
 	{"storage/storagetest", []string{"."}, "the suite must not prefer any store"},
-	{"storage/...", []string{"."}, "a store imports chat and its own driver, never another plug-in"},
+	{"storage/...", []string{".", "internal/safelog"}, "a store imports chat and its own driver, never another plug-in"},
 	{"auth", []string{"."}, "a plug-in imports chat, never another plug-in"},
 	{"auth/...", []string{".", "auth"}, "a plug-in imports chat, never another plug-in"},
 	{"middleware", []string{"."}, "a plug-in imports chat, never another plug-in"},

@@ -207,7 +207,7 @@ func (s *Server) createByJoining(ctx context.Context, c *call, r *liveRoom) erro
 	if err := s.mayMake(ctx, c); err != nil {
 		return err
 	}
-	_, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: c.cmd.TraceID}, nil)
+	_, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: c.cmd.TraceID})
 	if errors.Is(err, ErrConflict) {
 		return nil // somebody else was faster
 	}

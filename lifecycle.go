@@ -7,12 +7,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gabblehq/chat/internal/safelog"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
 // closesPerSecond is how fast Shutdown lets clients go, so that they do not
 // all come back to another server at the same moment.
 const closesPerSecond = 500
+
+// lastWords is how long the host's logger has for what was logged at the end.
+const lastWords = time.Second
 
 // Shutdown ends the server without losing anything: it refuses new
 // connections, tells every client to come back, closes them spread over time,
@@ -81,6 +85,7 @@ func (s *Server) end(ctx context.Context) {
 func (s *Server) stop(ctx context.Context) {
 	e := &s.ending
 	defer close(e.closed)
+	defer rescue(s.log, "the end of the server")
 	cut := make(chan error, 1)
 	s.await("the host's code", e.hurry.Done(), func() {
 		s.transport.CloseListeners()
@@ -96,7 +101,7 @@ func (s *Server) stop(ctx context.Context) {
 	defer context.AfterFunc(e.hurry, s.cancel)() // calls are told to give up
 	s.await("the host's code", e.hurry.Done(), func() {
 		s.inUse.close()
-		s.pool.close()
+		s.work.close()
 	})
 	now := make(chan struct{})
 	close(now)
@@ -112,6 +117,7 @@ func (s *Server) stop(ctx context.Context) {
 		s.hub.Close()
 		s.timers.stop()
 	})
+	safelog.Flush(s.log, lastWords)
 	e.hasten(nil) // nothing is left that could be in a hurry
 }
 
@@ -122,6 +128,7 @@ func (s *Server) await(what string, hurry <-chan struct{}, f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer rescue(s.log, "the end of the server")
 		f()
 	}()
 	select {

@@ -35,16 +35,21 @@ func (r *liveRoom) remake(changes []Change) (results []Result, err error) {
 func (r *liveRoom) makeSure() {
 	r.mu.Lock()
 	look := r.upkeep.takeDoubt(r.followed())
+	if look && !r.srv.repairs.begin(r) {
+		r.upkeep.postpone() // until it is its turn
+		look = false
+	}
 	r.mu.Unlock()
 	if !look {
 		return
 	}
-	// Many rooms may have missed something at once.
-	r.srv.repairs <- struct{}{}
-	err := r.catchUp()
-	<-r.srv.repairs
+	err := guard(r.catchUp)
+	r.srv.repairs.end()
 	if err == nil {
 		return
+	}
+	if p, ok := errors.AsType[*panicError](err); ok {
+		r.srv.log.Error("chat: hole in a room not read", "room", r.id, "error", p)
 	}
 	r.note((*upkeep).postpone)
 	if r.srv.health.down() {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gabblehq/chat/internal/safelog"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -79,7 +80,9 @@ type Options struct {
 	// Limits are what a client may do and how long things may take.
 	Limits Limits
 
-	// Logger gets what the host should know. Default: slog.Default().
+	// Logger gets what the host should know, a moment later and from a goroutine
+	// of its own: a Handler that panics or does not keep up loses records, of
+	// which it is told, and harms nothing else. Default: slog.Default().
 	Logger *slog.Logger
 
 	// Compression offers permessage-deflate (RFC 7692): about a quarter less of
@@ -172,9 +175,7 @@ func (o *Options) settle() (*Options, error) {
 	if c.Authorize == nil {
 		c.Authorize = DefaultAuthorize
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = safelog.New(c.Logger)
 	for i, m := range c.Middleware {
 		if m == nil {
 			bad(fmt.Sprintf("Middleware[%d]", i), "is nil")

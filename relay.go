@@ -17,6 +17,7 @@ type clusterSignal struct {
 
 // Signal implements [Listener].
 func (c *cluster) Signal(room string, data []byte) {
+	defer rescue(c.srv.log, "a signal")
 	id, ok := c.srv.roomOf(room)
 	if !ok {
 		return

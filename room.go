@@ -82,7 +82,7 @@ func (r *liveRoom) create(ctx context.Context, info RoomInfo, peers []string, tr
 		return RoomInfo{}, err
 	}
 	info.Peers = slices.Clone(peers)
-	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: trace}, nil)
+	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: trace})
 	return *cloneInfo(&res.Room), err
 }
 
@@ -118,7 +118,7 @@ func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (Room
 		return RoomInfo{}, err
 	}
 	u.Title, u.Topic, u.Avatar = cloneText(u.Title), cloneText(u.Topic), cloneText(u.Avatar)
-	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeUpdateRoom, Update: u}, trace: trace}, nil)
+	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeUpdateRoom, Update: u}, trace: trace})
 	return *cloneInfo(&res.Room), err
 }
 
@@ -204,7 +204,7 @@ func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
 			Thread: m.Thread, Mentions: m.Mentions, Attachments: m.Attachments, Meta: m.Meta,
 		}},
 		author: r.srv.profiles.one(ctx, m.User),
-	}, nil)
+	})
 	return cloneMessage(res.Message), err
 }
 
@@ -223,20 +223,24 @@ func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
 		return Message{}, err
 	}
 	m = cloneMessage(m)
-	res, err := live.edit(ctx, &m, before, "", nil)
+	c, err := live.edit(ctx, &m, before, "")
+	if err != nil {
+		return Message{}, err
+	}
+	res, err := live.commit(ctx, c)
 	return cloneMessage(res.Message), err
 }
 
-// edit changes a message to what of to is not nil.
-func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string, entered func()) (Result, error) {
+// edit is the commit that changes a message to what of to is not nil.
+func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string) (*commit, error) {
 	if before.Deleted() {
-		return Result{}, errNoMessage
+		return nil, errNoMessage
 	}
 	m := Message{ID: before.ID, Content: to.Content, Mentions: to.Mentions, Attachments: to.Attachments, Meta: to.Meta}
 	after, _ := (&Change{Message: m}).Edit(*before)
 	after.Nonce, after.ReplyTo, after.Thread = "", "", "" // not what is edited
 	if err := r.srv.opt.Limits.checkWhole(&after); err != nil {
-		return Result{}, err
+		return nil, err
 	}
 	// As they have been checked.
 	if m.Attachments != nil || strings.TrimSpace(m.Content) == "" {
@@ -246,7 +250,7 @@ func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string, 
 	if m.Meta != nil {
 		m.Meta = after.Meta
 	}
-	return r.commit(ctx, &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.profiles.one(ctx, before.User), trace: trace}, entered)
+	return &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.profiles.one(ctx, before.User), trace: trace}, nil
 }
 
 // find returns a message that is there.
@@ -280,7 +284,7 @@ func (r *Room) Delete(ctx context.Context, id string, hard bool) (Message, error
 		return Message{}, err
 	}
 	author := r.srv.profiles.one(ctx, m.User)
-	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}}, nil)
+	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}})
 	return cloneMessage(res.Message), err
 }
 

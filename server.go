@@ -31,7 +31,7 @@ type Server struct {
 
 	transport *transport.Transport
 	hub       *hub.Hub
-	pool      pool
+	work      pools
 	timers    *timers
 	rooms     roomTable
 	reading   reading
@@ -47,8 +47,8 @@ type Server struct {
 	strangers sampler
 	revoked   revocations
 	dismissed dismissals
-	cluster   *cluster      // nil: nobody shares the store
-	repairs   chan struct{} // bounds how many rooms catch up at once
+	cluster   *cluster // nil: nobody shares the store
+	repairs   repairs
 
 	guests struct { // sessions that have not said who they are
 		mu  sync.Mutex
@@ -79,7 +79,7 @@ func New(o *Options) (*Server, error) {
 	}
 	l := &opt.Limits
 	s := &Server{
-		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(),
+		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(opt.Logger),
 		looks: NewLimiter(), noise: NewLimiter(), start: time.Now(),
 	}
 	s.ending.init()
@@ -107,6 +107,7 @@ func New(o *Options) (*Server, error) {
 		Lanes: tr.Loops(), RingFrames: l.RingFrames, RingBytes: l.RingBytes,
 		TotalBytes: l.NodeRingBytes, Fills: l.Backfill, Pack: pack, Logger: opt.Logger,
 	})
+	s.work.init(s.log)
 	s.rooms.init()
 	s.reading.init()
 	s.revoked.init()
@@ -120,7 +121,7 @@ func New(o *Options) (*Server, error) {
 	s.salt = binary.LittleEndian.Uint64(salt[:])
 	s.timers.at(time.Now().Add(ringIdle), (*ringSweep)(s))
 	s.timers.at(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
-	s.repairs = make(chan struct{}, l.Backfill)
+	s.repairs.free = l.Backfill
 	s.health = health{store: opt.Store, probe: s.key("~ready"), timeout: l.StoreTimeout, log: opt.Logger, healed: s.healed}
 	s.health.init(s.ctx)
 	if s.cluster = newCluster(s); s.cluster != nil {
@@ -146,8 +147,8 @@ type ringSweep Server
 
 func (rs *ringSweep) ring(now time.Time) {
 	s := (*Server)(rs)
+	defer s.timers.at(now.Add(ringIdle/2), rs) // whatever happens
 	s.hub.Trim(ringIdle)
-	s.timers.at(now.Add(ringIdle/2), rs)
 }
 
 // ServeHTTP serves the WebSocket at /ws and REST beside it; mount it with

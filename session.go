@@ -51,29 +51,6 @@ type subscription struct {
 // room is what the subscription holds a reference to, once it is attached.
 func (sub *subscription) room() *liveRoom { return sub.Topic().Log().(*liveRoom) }
 
-// inbox holds the commands that have come in and are not under way yet.
-type inbox struct {
-	queue   [][]byte // payloads; nil: one that was too large
-	joins   *joins   // what is left of the frame that has the turn; nil: nothing
-	bytes   int
-	active  int  // commands under way
-	running bool // somebody has the turn
-	paused  bool // the connection is not read from
-	waiting bool // for output to go out before the next command
-}
-
-// joins are the rooms of one frame that are still to be joined.
-type joins struct {
-	ref  string
-	rest []wire.Join
-}
-
-// inboxBytes bounds the commands that wait, beside one of any size.
-const inboxBytes = 64 << 10
-
-// replyBytes is how much output may wait before the next command is taken up.
-const replyBytes = 64 << 10
-
 // packedReply is the size above which a reply, which is made for one session, is
 // worth compressing.
 const packedReply = 1 << 10
@@ -111,146 +88,24 @@ func (s *session) Message(c *transport.Conn, payload []byte, binary bool) {
 		c.Close(1003, "text frames only")
 		return
 	}
-	s.enqueue(append(make([]byte, 0, len(payload)), payload...))
+	ping := s.pingIn(payload)
+	if ping != nil {
+		defer ping.free()
+		if s.idle() {
+			s.ping(ping)
+			return
+		}
+	}
+	payload = append(make([]byte, 0, len(payload)), payload...)
+	s.enqueue(payload)
+	if ping != nil {
+		s.srv.timers.at(time.Now().Add(pongWithin), &latePing{s, payload})
+	}
 }
 
 // TooLarge queues the answer to a frame that was thrown away; see
 // transport.Handler.
 func (s *session) TooLarge(*transport.Conn, int64) { s.enqueue(nil) }
-
-func (s *session) enqueue(payload []byte) {
-	s.mu.Lock()
-	if s.inbox == nil {
-		s.inbox = &inbox{}
-	}
-	in := s.inbox
-	in.queue = append(in.queue, payload)
-	in.bytes += len(payload)
-	if !in.paused && (len(in.queue) >= s.srv.opt.Limits.Outstanding || in.bytes >= inboxBytes) {
-		in.paused = true
-		s.conn.Pause()
-	}
-	start := s.claim()
-	s.mu.Unlock()
-	if start {
-		s.srv.pool.run(s)
-	}
-}
-
-// claim takes the turn if it is free and there is something to do. The lock is
-// held.
-func (s *session) claim() bool {
-	in := s.inbox
-	if in == nil || in.running || in.waiting || !in.has() || in.active >= s.srv.opt.Limits.Outstanding {
-		return false
-	}
-	in.running = true
-	return true
-}
-
-// work takes up the session's commands one by one; it has the turn. A command
-// gives the turn away when it has entered its room's queue, and from then on
-// the next may be worked on beside it.
-func (s *session) work() {
-	for {
-		payload, join, ok := s.take()
-		if !ok {
-			return
-		}
-		c := newCall(s)
-		if join != nil {
-			s.joinNext(c, join)
-		} else {
-			s.handle(c, payload)
-		}
-		if !s.finish(c) {
-			return
-		}
-	}
-}
-
-// take returns the next command: the payload of a frame, or a join that is
-// left of the one before. Where there is none, it gives the turn away.
-func (s *session) take() (payload []byte, join *joins, ok bool) {
-	buffered := s.conn.Buffered() > 0
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	in := s.inbox
-	if s.ended {
-		in.queue, in.bytes, in.joins = nil, 0, nil
-	}
-	room := replyBytes
-	if in.joins != nil {
-		room = 0 // the next part of one answer is begun when the last has gone out
-	}
-	if buffered && s.conn.Buffered() > room {
-		// The client does not read its answers: no more of them until it does.
-		// Writable goes on from here.
-		in.waiting = true
-	}
-	if !in.has() || in.waiting || in.active >= s.srv.opt.Limits.Outstanding {
-		in.running = false
-		s.tidy()
-		return nil, nil, false
-	}
-	if in.joins != nil {
-		in.active++
-		return nil, in.joins, true
-	}
-	payload = in.queue[0]
-	in.queue[0] = nil
-	in.queue = in.queue[1:]
-	in.bytes -= len(payload)
-	in.active++
-	if in.paused && len(in.queue) <= s.srv.opt.Limits.Outstanding/2 && in.bytes <= inboxBytes/2 {
-		in.paused = false
-		s.conn.Resume()
-	}
-	return payload, nil, true
-}
-
-// has reports whether there is something to be taken.
-func (in *inbox) has() bool { return len(in.queue) > 0 || in.joins != nil }
-
-// finish counts a command as done and reports whether the caller has the turn.
-func (s *session) finish(c *call) bool {
-	passed := c.passed
-	c.free()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inbox.active--
-	if !passed {
-		return true
-	}
-	if s.claim() {
-		return true
-	}
-	s.tidy()
-	return false
-}
-
-// pass gives the turn to the session's next command, once.
-func (s *session) pass(c *call) {
-	if c.passed {
-		return
-	}
-	c.passed = true
-	s.mu.Lock()
-	s.inbox.running = false
-	start := s.claim()
-	s.mu.Unlock()
-	if start {
-		s.srv.pool.run(s)
-	}
-}
-
-// tidy lets go of the inbox of a session that has nothing to do, so that an
-// idle one does not pay for it. The lock is held.
-func (s *session) tidy() {
-	if in := s.inbox; in != nil && !in.running && !in.paused && !in.waiting && in.active == 0 && !in.has() {
-		s.inbox = nil
-	}
-}
 
 // Writable goes on with what had to wait for the client to read; see
 // transport.Handler.
@@ -265,7 +120,7 @@ func (s *session) Writable(*transport.Conn) {
 	}
 	s.mu.Unlock()
 	if start {
-		s.srv.pool.run(s)
+		s.turn()
 	}
 }
 
@@ -275,7 +130,7 @@ func (s *session) Closed(*transport.Conn, uint16, error) {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
-	s.srv.pool.run((*farewell)(s))
+	s.srv.work.chores.run((*farewell)(s))
 }
 
 // farewell takes a session that has ended out of everything.

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"container/heap"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -9,6 +10,7 @@ import (
 // timers calls back at a time, all from one goroutine, at 24 bytes each: a
 // runtime timer per session would cost more than the session.
 type timers struct {
+	log     *slog.Logger
 	mu      sync.Mutex
 	heap    alarms
 	wake    chan struct{}
@@ -24,8 +26,8 @@ type alarm struct {
 	do ringer
 }
 
-func newTimers() *timers {
-	t := &timers{wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{})}
+func newTimers(log *slog.Logger) *timers {
+	t := &timers{log: log, wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{})}
 	go t.run()
 	return t
 }
@@ -63,7 +65,7 @@ func (t *timers) run() {
 		}
 		t.mu.Unlock()
 		for _, r := range due {
-			r.ring(now)
+			t.tell(r, now)
 		}
 		if len(due) > 0 {
 			continue
@@ -76,6 +78,12 @@ func (t *timers) run() {
 			return
 		}
 	}
+}
+
+// tell calls back. What panics ends there, and the others are told.
+func (t *timers) tell(r ringer, now time.Time) {
+	defer rescue(t.log, "a timer")
+	r.ring(now)
 }
 
 func (t *timers) stop() {

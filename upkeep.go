@@ -138,19 +138,22 @@ func (u *upkeep) stop(waits, followed bool) bool {
 	return u.committing
 }
 
-// note notes something that may have to be looked after, and has that done.
-func (r *liveRoom) note(event func(*upkeep)) {
+// note notes something that may have to be looked after, and has that done. It
+// reports whether somebody looks.
+func (r *liveRoom) note(event func(*upkeep)) (looks bool) {
 	leave := r.srv.inUse.enter() // else nobody is here any more
 	r.mu.Lock()
 	event(&r.upkeep)
+	looks = leave && r.upkeep.due(r.followed())
 	run := leave && r.upkeep.start(r.followed())
 	r.mu.Unlock()
 	if run {
 		r.hold()
-		r.srv.pool.run(mender{r})
+		r.srv.work.commits.run(mender{r})
 	} else if leave {
 		r.srv.inUse.leave()
 	}
+	return looks
 }
 
 // followed reports whether anybody follows the room on this server.
@@ -166,8 +169,7 @@ func (r *liveRoom) suspect() { r.note((*upkeep).suspect) }
 type mender struct{ *liveRoom }
 
 func (m mender) work() {
-	s := m.srv
+	defer m.srv.inUse.leave()
+	defer m.release()
 	m.commitGroup()
-	m.release()
-	s.inUse.leave()
 }

@@ -92,30 +92,36 @@ func (f *filler) work() {
 		f.queue = f.queue[1:]
 		f.mu.Unlock()
 
-		page, err := f.read(g.key)
+		f.serve(g)
+	}
+}
 
+// serve reads the page of a group and has it delivered.
+func (f *filler) serve(g *fillGroup) {
+	defer f.hub.rescue("a page")
+	page, err := f.read(g.key)
+
+	f.mu.Lock()
+	delete(f.groups, g.key) // who comes from now on may need a newer page
+	f.mu.Unlock()
+	if err == nil {
+		if g.packs {
+			page.packed = packPage(page.Page, f.hub.opt.Pack)
+		}
 		f.mu.Lock()
-		delete(f.groups, g.key) // who comes from now on may need a newer page
+		f.keep(g.key, page, g.packs)
 		f.mu.Unlock()
-		if err == nil {
-			if g.packs {
-				page.packed = packPage(page.Page, f.hub.opt.Pack)
+	}
+	for _, s := range g.subs {
+		f.hub.lanes[s.lane].deliver(result{s, page, err})
+	}
+	if err != nil && f.hub.ctx.Err() == nil {
+		f.hub.opt.Logger.Warn("hub: page for lagging cursors not read", "error", err, "cursors", len(g.subs))
+		time.AfterFunc(retryAfter, func() {
+			for _, s := range g.subs {
+				s.Wake()
 			}
-			f.mu.Lock()
-			f.keep(g.key, page, g.packs)
-			f.mu.Unlock()
-		}
-		for _, s := range g.subs {
-			f.hub.lanes[s.lane].deliver(result{s, page, err})
-		}
-		if err != nil && f.hub.ctx.Err() == nil {
-			f.hub.opt.Logger.Warn("hub: page for lagging cursors not read", "error", err, "cursors", len(g.subs))
-			time.AfterFunc(retryAfter, func() {
-				for _, s := range g.subs {
-					s.Wake()
-				}
-			})
-		}
+		})
 	}
 }
 

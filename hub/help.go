@@ -45,6 +45,6 @@ func (m *members) help() bool {
 func (m *members) walkHere(l *lane) {
 	w := l.hub.walkers.Get().(*walker)
 	w.counts = &l.counts
-	w.step(m)
+	w.stepOn(m)
 	l.hub.walkers.Put(w)
 }

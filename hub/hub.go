@@ -26,6 +26,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gabblehq/chat/internal/safelog"
 )
 
 // Sink takes frames for one or more subscriptions.
@@ -117,10 +119,9 @@ func New(opt Options) *Hub {
 	setDefault(&opt.RingBytes, 256<<10)
 	setDefault(&opt.TotalBytes, 64<<20)
 	setDefault(&opt.Fills, 16)
-	if opt.Logger == nil {
-		opt.Logger = slog.Default()
-	}
+	opt.Logger = safelog.New(opt.Logger)
 	h := &Hub{opt: opt, start: time.Now()}
+	h.opt.Pack = h.safePack(opt.Pack)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.fills.init(h, opt.Fills)
 	h.walkers.New = func() any { return &walker{hub: h} }

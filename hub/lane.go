@@ -142,7 +142,7 @@ func (l *lane) run() {
 		l.settle()
 		l.yield(nw + nr)
 		if m != nil && m.walk.claim() { // else somebody has helped
-			l.step(m)
+			l.stepOn(m)
 		}
 	}
 }
@@ -186,21 +186,7 @@ func (l *walker) step(m *members) {
 		p = l.begin(m)
 	}
 	for done := 0; p.next >= 0 && done < portion; {
-		wrote := 0
-		// Whoever joins or leaves waits for the members' lock, so it is let go of
-		// after each write. A large room has many who need nothing, so visits are
-		// bounded too.
-		m.mu.Lock()
-		for visits := 0; p.next >= 0 && wrote == 0 && visits < 16*breath; visits++ {
-			if p.next >= len(m.subs) {
-				p.next = len(m.subs) - 1
-				continue
-			}
-			s := m.subs[p.next]
-			p.next--
-			wrote += l.visit(t, s, p)
-		}
-		m.mu.Unlock()
+		wrote := l.visitNext(t, m, p)
 		done += wrote
 		l.yield(wrote)
 	}
@@ -211,6 +197,24 @@ func (l *walker) step(m *members) {
 		return
 	}
 	l.end(m, p)
+}
+
+// visitNext visits members until something has been written. Whoever joins or
+// leaves waits for the members' lock, so it is let go of after each write. A large
+// room has many who need nothing, so visits are bounded too.
+func (l *walker) visitNext(t *Topic, m *members, p *pass) (wrote int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for visits := 0; p.next >= 0 && wrote == 0 && visits < 16*breath; visits++ {
+		if p.next >= len(m.subs) {
+			p.next = len(m.subs) - 1
+			continue
+		}
+		s := m.subs[p.next]
+		p.next--
+		wrote += l.visit(t, s, p)
+	}
+	return wrote
 }
 
 func (l *walker) begin(m *members) *pass {
@@ -323,7 +327,7 @@ func (b *batch) signals(frames [][]byte) {
 func (l *walker) write(s *Sub, b *batch) {
 	taken := 0
 	if len(b.frames) > 0 {
-		taken = s.sink.Write(b.joined, b.frames)
+		taken = l.offer(s, b)
 		l.writes++
 		if taken < len(b.frames) {
 			s.flags |= blocked
@@ -343,6 +347,7 @@ func (l *walker) write(s *Sub, b *batch) {
 
 // wake serves a subscription whose sink can take more.
 func (l *walker) wake(s *Sub) {
+	defer l.hub.rescue("a lane")
 	t := s.topic
 	m := s.list()
 	m.mu.Lock()
@@ -405,8 +410,13 @@ func (l *walker) tell(t *Topic, s *Sub, rev int64, what flags) int {
 	if gen != s.gen {
 		return 0
 	}
+	frame := t.synced(epoch, rev)
+	if frame == nil {
+		s.flags &^= what
+		return 0
+	}
 	b := &l.solo
-	b.signals([][]byte{t.log.Synced(epoch, rev)})
+	b.signals([][]byte{frame})
 	l.write(s, b)
 	b.release()
 	if s.flags&blocked == 0 {
@@ -426,6 +436,7 @@ func (l *walker) fill(t *Topic, s *Sub) {
 
 // receive gives a subscription the page that it has waited for.
 func (l *walker) receive(r result) {
+	defer l.hub.rescue("a lane")
 	s := r.sub
 	t := s.topic
 	m := s.list()

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"runtime"
 	"time"
+
+	"github.com/gabblehq/chat/internal/safelog"
 )
 
 // The engines that Options.Engine can name.
@@ -168,9 +170,7 @@ func (o Options) settle() (Options, error) {
 	if o.Full == nil {
 		o.Full = refuseWith(http.StatusServiceUnavailable, "the server is full", "Retry-After", "2")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = safelog.New(o.Logger)
 	return o, errors.Join(errs...)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/safelog"
 )
 
 // Options say how a Store works. Zero means the default.
@@ -67,9 +68,7 @@ func (o Options) settle() (Options, error) {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = safelog.New(o.Logger)
 	return o, nil
 }
 
@@ -255,16 +254,6 @@ func (s *Store) read(ctx context.Context, f func(context.Context, *pgx.Conn) err
 		return gaveUp(ctx)
 	}
 	return unavailable(err)
-}
-
-// with runs f on a connection of the pool.
-func (s *Store) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	return f(ctx, conn.Conn())
 }
 
 // retry tries f again while that may help: a few times, and a little later

@@ -96,7 +96,7 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 	switch {
 	case err == nil:
 		answer(parts, locked, nil)
-	case written:
+	case written || panicked(err):
 		answer(parts, locked, unknown(err))
 	case sqlState(err) == uniqueViolation && !ids:
 		s.duplicate.Store(time.Now().UnixNano())

@@ -46,7 +46,12 @@ func (s *Store) read(ctx context.Context, cmds ...*command) error {
 	go func() {
 		defer s.wg.Done()
 		defer func() { <-s.reads }()
-		done <- s.pipelined(ctx, cmds)
+		err := guarded(func() error { return s.pipelined(ctx, cmds) })
+		if _, ok := err.(panicError); ok {
+			s.log.Error("redis: panic in the driver", "err", err)
+			err = unavailable(err)
+		}
+		done <- err
 	}()
 	// The driver looks at a context's deadline at best, never at its end.
 	select {

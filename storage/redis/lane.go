@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -141,7 +142,23 @@ func (l *lane) fly() {
 		if batch == nil {
 			return
 		}
-		l.send(batch)
+		if err := guarded(func() error { l.send(batch); return nil }); err != nil {
+			l.abandon(batch, err)
+		}
+	}
+}
+
+// abandon answers those of a batch that have had no answer when its flight
+// panicked.
+func (l *lane) abandon(batch []*pending, err error) {
+	l.s.log.Error("redis: panic in the driver", "err", err)
+	for _, p := range batch {
+		select {
+		case <-p.done:
+		default:
+			p.err = fmt.Errorf("redis: %w: the driver panicked", chat.ErrUnknown)
+			close(p.done)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/safelog"
 )
 
 // LimiterOptions say how a Limiter works. Zero means the default.
@@ -81,7 +82,7 @@ type budget struct {
 // after the Limiter.
 func NewLimiter(client goredis.UniversalClient, o LimiterOptions) *Limiter {
 	o.Prefix = or(o.Prefix, defaultPrefix)
-	o.Logger = or(o.Logger, slog.Default())
+	o.Logger = safelog.New(o.Logger)
 	if o.Every <= 0 {
 		o.Every = defaultEvery
 	}
@@ -193,7 +194,7 @@ func (l *Limiter) settle(now time.Time) {
 		if len(claims) == 0 {
 			return
 		}
-		l.apply(claims, l.exec(claims))
+		l.apply(claims, guarded(func() error { return l.exec(claims) }))
 		if !more {
 			return
 		}

@@ -13,6 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/safelog"
 )
 
 // Options say how a Store works. Zero means the default.
@@ -168,7 +169,7 @@ func settle(o Options) (Options, error) {
 	o.NonceTTL = or(o.NonceTTL, chat.NonceTTL)
 	o.WaitTimeout = or(o.WaitTimeout, defaultWaitTimeout)
 	o.Timeout = or(o.Timeout, defaultTimeout)
-	o.Logger = or(o.Logger, slog.Default())
+	o.Logger = safelog.New(o.Logger)
 	return o, nil
 }
 

@@ -85,7 +85,12 @@ func (w *watch) open(ctx context.Context, c *goredis.Client, channels []string, 
 			return plain(err)
 		}
 	}
-	w.wg.Go(func() { w.receive(ps, len(channels), subscribed) })
+	w.wg.Go(func() {
+		err := guarded(func() error { w.receive(ps, len(channels), subscribed); return nil })
+		if err != nil {
+			w.fail(err)
+		}
+	})
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/safelog"
 )
 
 // Synchronous says what is on the disk when a message is acknowledged.
@@ -102,9 +103,7 @@ func settle(o Options) (settled, error) {
 	if o.Readers <= 0 {
 		o.Readers = max(4, runtime.GOMAXPROCS(0))
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = safelog.New(o.Logger)
 	return settled{o}, nil
 }
 

@@ -1,0 +1,246 @@
+package chat
+
+import (
+	"errors"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// inbox holds the commands that have come in and are not under way yet.
+type inbox struct {
+	queue   [][]byte // payloads; nil: one that was too large
+	joins   *joins   // what is left of the frame that has the turn; nil: nothing
+	bytes   int
+	active  int  // commands under way
+	running bool // somebody has the turn
+	paused  bool // the connection is not read from
+	waiting bool // for output to go out before the next command
+}
+
+// joins are the rooms of one frame that are still to be joined.
+type joins struct {
+	ref  string
+	rest []wire.Join
+}
+
+// inboxBytes bounds the commands that wait, beside one of any size.
+const inboxBytes = 64 << 10
+
+// replyBytes is how much output may wait before the next command is taken up.
+const replyBytes = 64 << 10
+
+func (s *session) enqueue(payload []byte) {
+	s.mu.Lock()
+	if s.inbox == nil {
+		s.inbox = &inbox{}
+	}
+	in := s.inbox
+	in.queue = append(in.queue, payload)
+	in.bytes += len(payload)
+	if !in.paused && (len(in.queue) >= s.srv.opt.Limits.Outstanding || in.bytes >= inboxBytes) {
+		in.paused = true
+		s.conn.Pause()
+	}
+	start := s.claim()
+	s.mu.Unlock()
+	if start {
+		s.turn()
+	}
+}
+
+// turn has somebody take up the session's commands; the caller has claimed the
+// turn. Who is nobody yet can only say who they are.
+func (s *session) turn() {
+	p := &s.srv.work.turns
+	if s.who.Load() == nil {
+		p = &s.srv.work.auths
+	}
+	p.run(s)
+}
+
+// claim takes the turn if it is free and there is something to do. The lock is
+// held.
+func (s *session) claim() bool {
+	in := s.inbox
+	if in == nil || in.running || in.waiting || !in.has() || in.active >= s.srv.opt.Limits.Outstanding {
+		return false
+	}
+	in.running = true
+	return true
+}
+
+// work takes up the session's commands one by one; it has the turn. A command
+// that has entered its room's queue is answered by who commits it, and the next
+// is taken up; one inside a middleware gives the turn away.
+func (s *session) work() {
+	for {
+		payload, join, ok := s.take()
+		if !ok {
+			return
+		}
+		c := newCall(s)
+		switch s.attempt(c, func(c *call) error {
+			if join != nil {
+				s.joinNext(c, join)
+				return nil
+			}
+			return s.handle(c, payload)
+		}) {
+		case errEntered:
+		case errMoved:
+			return
+		case errPassed:
+			if !s.again() {
+				return
+			}
+		default:
+			if !s.finish(c) {
+				return
+			}
+		}
+	}
+}
+
+// attempt handles a command. Where it panics, outside of the host's code, the
+// command has failed, but nothing else.
+func (s *session) attempt(c *call, handle func(*call) error) (where error) {
+	defer func() {
+		if v := recover(); v != nil {
+			rescued(s.srv.log, "a command", v)
+			s.refuse(c, &Error{Code: CodeInternal, Message: "internal error"})
+		}
+	}()
+	return handle(c)
+}
+
+// What becomes of a command that is not answered when its handler returns: the
+// call is somebody else's then.
+var (
+	errEntered = errors.New("chat: has entered its room's queue")                 // the session's turn is still held
+	errPassed  = errors.New("chat: has been committed, and the turn given away")  // before that
+	errMoved   = errors.New("chat: goes on elsewhere, and the turn goes with it") // to another pool
+)
+
+// take returns the next command: the payload of a frame, or a join that is
+// left of the one before. Where there is none, it gives the turn away.
+func (s *session) take() (payload []byte, join *joins, ok bool) {
+	buffered := s.conn.Buffered() > 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.inbox
+	if s.ended {
+		in.queue, in.bytes, in.joins = nil, 0, nil
+	}
+	room := replyBytes
+	if in.joins != nil {
+		room = 0 // the next part of one answer is begun when the last has gone out
+	}
+	if buffered && s.conn.Buffered() > room {
+		// The client does not read its answers: no more of them until it does.
+		// Writable goes on from here.
+		in.waiting = true
+	}
+	if !in.has() || in.waiting || in.active >= s.srv.opt.Limits.Outstanding {
+		in.running = false
+		s.tidy()
+		return nil, nil, false
+	}
+	if in.joins != nil {
+		in.active++
+		return nil, in.joins, true
+	}
+	payload = in.queue[0]
+	in.queue[0] = nil
+	in.queue = in.queue[1:]
+	in.bytes -= len(payload)
+	in.active++
+	s.resume()
+	return payload, nil, true
+}
+
+// resume has the connection read from again where there is room. The lock is held.
+func (s *session) resume() {
+	in := s.inbox
+	if in.paused && len(in.queue) <= s.srv.opt.Limits.Outstanding/2 && in.bytes <= inboxBytes/2 {
+		in.paused = false
+		s.conn.Resume()
+	}
+}
+
+// has reports whether there is something to be taken.
+func (in *inbox) has() bool { return len(in.queue) > 0 || in.joins != nil }
+
+// finish counts a command as done and reports whether the caller has the turn.
+func (s *session) finish(c *call) bool {
+	passed := c.passed
+	c.free()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inbox.active--
+	if !passed {
+		return true
+	}
+	return s.reclaim()
+}
+
+// reclaim takes the turn if there is something to do. The lock is held.
+func (s *session) reclaim() bool {
+	if s.claim() {
+		return true
+	}
+	s.tidy()
+	return false
+}
+
+// again is reclaim for who has given the turn away.
+func (s *session) again() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reclaim()
+}
+
+// done counts a command as done that had entered its room's queue.
+func (s *session) done(c *call) {
+	c.free()
+	s.mu.Lock()
+	s.inbox.active--
+	start := s.reclaim()
+	s.mu.Unlock()
+	if start {
+		s.turn()
+	}
+}
+
+// yield gives the turn away where there is nothing more to do in it.
+func (s *session) yield() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inbox.has() && s.inbox.active < s.srv.opt.Limits.Outstanding {
+		return false
+	}
+	s.inbox.running = false
+	return true
+}
+
+// pass gives the turn to the session's next command, once.
+func (s *session) pass(c *call) {
+	if c.passed {
+		return
+	}
+	c.passed = true
+	s.mu.Lock()
+	s.inbox.running = false
+	start := s.claim()
+	s.mu.Unlock()
+	if start {
+		s.turn()
+	}
+}
+
+// tidy lets go of the inbox of a session that has nothing to do, so that an
+// idle one does not pay for it. The lock is held.
+func (s *session) tidy() {
+	if in := s.inbox; in != nil && !in.running && !in.paused && !in.waiting && in.active == 0 && !in.has() {
+		s.inbox = nil
+	}
+}

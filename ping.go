@@ -1,0 +1,74 @@
+package chat
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+const (
+	// maxPing is how long a ping is at most that does not depend on what
+	// commands wait for, and pongWithin how long it waits for them.
+	maxPing    = 256
+	pongWithin = 2 * time.Second
+)
+
+// pingIn returns the call of a ping, which the caller frees; nil for any other
+// payload.
+func (s *session) pingIn(payload []byte) *call {
+	if len(payload) > maxPing || !bytes.Contains(payload, []byte(`"ping"`)) {
+		return nil
+	}
+	c := newCall(s)
+	if c.wire.Decode(payload) == nil && c.wire.Type == wire.TypePing {
+		return c
+	}
+	c.free()
+	return nil
+}
+
+// idle reports whether nothing waits in front of what comes in.
+func (s *session) idle() bool {
+	if s.conn.Buffered() > replyBytes {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.inbox
+	return in == nil || !in.running && !in.waiting && !in.has()
+}
+
+// latePing is a ping that had to wait behind a command. The client takes it for
+// a sign that the connection lives, whatever the command waits for.
+type latePing struct {
+	s       *session
+	payload []byte
+}
+
+func (l *latePing) ring(time.Time) {
+	s := l.s
+	s.mu.Lock()
+	in := s.inbox
+	found := false
+	if in != nil && !in.waiting && !s.ended {
+		for i, p := range in.queue {
+			if len(p) > 0 && &p[0] == &l.payload[0] {
+				in.queue = slices.Delete(in.queue, i, i+1)
+				in.bytes -= len(p)
+				s.resume()
+				found = true
+				break
+			}
+		}
+	}
+	s.mu.Unlock()
+	if !found {
+		return
+	}
+	if c := s.pingIn(l.payload); c != nil {
+		s.ping(c)
+		c.free()
+	}
+}
