@@ -104,7 +104,7 @@ func (r *liveRoom) Fill(ctx context.Context, epoch string, after int64) (hub.Pag
 					break
 				}
 			}
-			return hub.Page{Epoch: page.Head.Epoch, Frames: frames, Through: through}, nil
+			return hub.Page{Epoch: page.Head.Epoch, Frames: frames, Through: through, Head: page.Head.Rev}, nil
 		}
 	}
 	page, err := r.messages(ctx, Query{Limit: r.srv.opt.Limits.History})

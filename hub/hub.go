@@ -56,6 +56,9 @@ type Page struct {
 	Epoch   string
 	Frames  []Frame // in rev order, each rev above the cursor asked for
 	Through int64   // the page is complete up to here
+	// Head is where the log ended when the page was read: what has changed again
+	// beyond Through is left out.
+	Head int64
 	// Reset: the cursor cannot be continued. The single frame says so to the
 	// client, who starts over at Through.
 	Reset bool

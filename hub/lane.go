@@ -391,6 +391,11 @@ func (l *walker) serve(t *Topic, s *Sub) (writes int) {
 			l.write(s, b)
 			writes++
 		case current:
+			if s.flags&partial != 0 { // the log is ahead of the topic
+				b.release()
+				l.fill(t, s)
+				continue
+			}
 			if s.flags&lagging == 0 {
 				b.release()
 				return writes
@@ -467,6 +472,9 @@ func (l *walker) receive(r result) {
 		s.gen = gen // the Log says that it goes on there
 	}
 	s.flags |= foreign // wherever in the page the cursor comes to stand
+	if !p.Reset {
+		s.flags |= partial // until it has been sent all of the last page
+	}
 	batches := p.batchesFor(s)
 	for i := range batches {
 		l.write(s, &batches[i])
@@ -474,7 +482,7 @@ func (l *walker) receive(r result) {
 			return // what is left is read again from where the cursor stands
 		}
 	}
-	if _, head := t.Head(); !p.Reset && len(p.Frames) == 0 && p.Through <= s.cursor && s.cursor < head {
+	if _, head := t.Head(); !p.Reset && len(p.Frames) == 0 && p.Through <= s.cursor && s.cursor < max(head, p.Head) {
 		// The log says that there is nothing where the topic has seen
 		// something: it lags behind itself, or has been rolled back. Asking
 		// again at once would be asking without end.
@@ -484,10 +492,13 @@ func (l *walker) receive(r result) {
 	}
 	if p.Reset {
 		s.cursor, s.gen = p.Through, gen
-		s.flags &^= lagging | turned
+		s.flags &^= lagging | turned | partial
 		l.hub.fills.resets.Add(1)
 	} else {
 		s.cursor = max(s.cursor, p.Through)
+		if p.Through >= p.Head {
+			s.flags &^= partial
+		}
 	}
 	l.serve(t, s)
 }

@@ -147,7 +147,7 @@ func (m *model) fill(before, epoch string, after int64) (hub.Page, hub.Turn, err
 			Frames: []hub.Frame{{Rev: head, Data: frame(reset, m.epoch, head, 0)}}}, turn, nil
 	}
 	frames, through := m.after(after)
-	return hub.Page{Epoch: m.name(), Frames: frames, Through: through}, turn, nil
+	return hub.Page{Epoch: m.name(), Frames: frames, Through: through, Head: head}, turn, nil
 }
 
 func (m *model) Synced(epoch string, rev int64) []byte {
@@ -334,7 +334,9 @@ func run(steps []op, ring, page, things int) error {
 		for i, thing := range m.changes[:min(cursor, int64(len(m.changes)))] {
 			r.seen[thing] = int64(i + 1)
 		}
-		epoch, head := nameOf(of), int64(len(m.changes))
+		// What it has seen of the log is of its epoch.
+		epoch := nameOf(of)
+		head := max(cursor, m.common(epoch))
 		// The topic may have what the log has lost, and not know it.
 		known, end := m.topic.Head()
 		r.lost = cursor > m.common(epoch) || end > m.common(known)

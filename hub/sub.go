@@ -24,6 +24,7 @@ const (
 	foreign        // the cursor comes from outside: see entry.after
 	packs          // the sink takes packed frames
 	turned         // has to be told in which epoch its cursor is now
+	partial        // what it has been sent leaves out what changed again beyond its cursor
 )
 
 // Topic returns what the subscription was attached to, nil before Attach.
