@@ -23,7 +23,7 @@ type pool struct {
 	parked int
 	queue  []task // waiting because there are max already
 	closed bool
-	wg     sync.WaitGroup
+	wg     *sync.WaitGroup // of all pools of a server: a task of one may begin one of another
 }
 
 // pools are the workers of a server, by what may hold them up: what waits in
@@ -41,6 +41,8 @@ type pools struct {
 	commits pool
 	// chores are what is short, or waits for the store alone.
 	chores pool
+
+	wg sync.WaitGroup
 }
 
 const (
@@ -54,20 +56,19 @@ const (
 )
 
 func (p *pools) init(log *slog.Logger) {
-	p.turns = pool{log: log, max: maxWorkers, wait: maxParked, keep: 12}
-	p.auths = pool{log: log, max: maxAuths, keep: 2}
-	p.checks = pool{log: log, max: maxChecks, keep: 1}
-	p.commits = pool{log: log, keep: 6}
-	p.chores = pool{log: log, max: maxChores, keep: 3}
+	p.turns = pool{log: log, wg: &p.wg, max: maxWorkers, wait: maxParked, keep: 12}
+	p.auths = pool{log: log, wg: &p.wg, max: maxAuths, keep: 2}
+	p.checks = pool{log: log, wg: &p.wg, max: maxChecks, keep: 1}
+	p.commits = pool{log: log, wg: &p.wg, keep: 6}
+	p.chores = pool{log: log, wg: &p.wg, max: maxChores, keep: 3}
 }
 
 // close returns when everything that was begun is done.
 func (p *pools) close() {
-	p.turns.close()
-	p.auths.close()
-	p.checks.close()
-	p.commits.close()
-	p.chores.close()
+	for _, one := range []*pool{&p.turns, &p.auths, &p.checks, &p.commits, &p.chores} {
+		one.close()
+	}
+	p.wg.Wait()
 }
 
 // run has the task done soon. Tasks given to a closed pool are still done.
@@ -197,7 +198,7 @@ func (p *pool) uncount() {
 	}
 }
 
-// close ends the idle workers and waits for the busy ones.
+// close ends the idle workers; the busy ones end after their tasks.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -207,5 +208,4 @@ func (p *pool) close() {
 	}
 	p.idle = nil
 	p.mu.Unlock()
-	p.wg.Wait()
 }
