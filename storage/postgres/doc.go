@@ -12,16 +12,18 @@
 // A change that has been acknowledged is committed, and as durable as the
 // database's settings make a commit. With synchronous_commit at on, the
 // default, it survives a crash of the server. With off, the last few hundred
-// milliseconds may be lost in a crash, which a room notices by a head that has
-// fallen back. A failover to a standby loses what the standby has not got yet,
+// milliseconds may be lost in a crash. A failover to a standby loses what the standby has not got yet,
 // unless synchronous_standby_names names it; then nothing is lost.
 //
-// A position is good for one history of the database. Epochs end in a mark of
-// the system and of its timeline, so that after a promotion of a standby, a
-// recovery to a point in time, and a restore elsewhere, every client starts
-// over, whether anything has been lost or not. A plain restart changes nothing.
-// Where the server does not tell its timeline (pg_control_system is by default
-// for everybody), only a head that has fallen back shows a loss.
+// What has been lost is never missed silently. Each start of the server, each
+// recovery from a crash, promotion of a standby, recovery to a point in time,
+// restored copy of the files or of the database, and each dump that is put back
+// begins another life of the data. The first change of a room in it begins a
+// new epoch, which says how far the one before went (see [chat.Page]): clients
+// that have seen more start over, and nobody else does. That is decided in the
+// transaction that writes, and needs no right beyond the tables. A room
+// remembers the last [chat.MaxPast] of the lives in which it was written to. Who
+// changes rows by hand calls [Store.NewEpoch] of the rooms in question.
 //
 // Nonces are kept for good with their messages. Of messages that retention
 // has trimmed they are kept for [chat.NonceTTL], and a little longer.
