@@ -132,9 +132,10 @@ func (r *rewinding) Restart(t testing.TB) {
 var ways = []struct {
 	name     string
 	settings []string
+	offline  bool // nobody is to see what there is in between
 	prepare  func(t *testing.T, e *era) (back func())
 }{
-	{"a copy of the files", nil, func(t *testing.T, e *era) func() {
+	{"a copy of the files", nil, false, func(t *testing.T, e *era) func() {
 		e.Stop(t)
 		restore := e.Copy(t)
 		e.Restart(t)
@@ -144,19 +145,19 @@ var ways = []struct {
 			e.Restart(t)
 		}
 	}},
-	{"a crash of asynchronous commits", []string{"synchronous_commit=off", "wal_writer_delay=10s"}, func(t *testing.T, e *era) func() {
+	{"a crash of asynchronous commits", []string{"synchronous_commit=off", "wal_writer_delay=10s"}, false, func(t *testing.T, e *era) func() {
 		flush(t, e)
 		return func() {
 			e.Kill(t)
 			e.Restart(t)
 		}
 	}},
-	{"a crash without a new start", []string{"synchronous_commit=off", "wal_writer_delay=10s", "restart_after_crash=on"}, func(t *testing.T, e *era) func() {
+	{"a crash without a new start", []string{"synchronous_commit=off", "wal_writer_delay=10s", "restart_after_crash=on"}, false, func(t *testing.T, e *era) func() {
 		flush(t, e)
 		conn := begin(t, e.admin).Conn()
 		return func() { e.KillBackend(t, conn) }
 	}},
-	{withStandby, nil, func(t *testing.T, e *era) func() {
+	{withStandby, nil, false, func(t *testing.T, e *era) func() {
 		e.standby.CatchUp(t, e.Server)
 		e.standby.Detach(t)
 		return func() {
@@ -164,25 +165,25 @@ var ways = []struct {
 			e.standby.Lead(t)
 		}
 	}},
-	{"a dump over the tables", nil, func(t *testing.T, e *era) func() {
+	{"a dump over the tables", nil, false, func(t *testing.T, e *era) func() {
 		restore := e.Dump(t, e.admin, "-n", "gabble")
 		return func() { restore("--clean") }
 	}},
-	{"a dump into emptied tables", nil, func(t *testing.T, e *era) func() {
+	{"a dump into emptied tables", nil, true, func(t *testing.T, e *era) func() {
 		restore := e.Dump(t, e.admin, dataOnly...)
 		return func() {
 			empty(t, e, "TRUNCATE gabble.%s")
 			restore("--data-only")
 		}
 	}},
-	{"a dump into tables whose rows were deleted", nil, func(t *testing.T, e *era) func() {
+	{"a dump into tables whose rows were deleted", nil, true, func(t *testing.T, e *era) func() {
 		restore := e.Dump(t, e.admin, dataOnly...)
 		return func() {
 			empty(t, e, "DELETE FROM gabble.%s")
 			restore("--data-only")
 		}
 	}},
-	{"a copy of the database beside it", nil, func(t *testing.T, e *era) func() {
+	{"a copy of the database beside it", nil, false, func(t *testing.T, e *era) func() {
 		u, err := url.Parse(e.admin)
 		require.NoError(t, err)
 		name, maintenance := strings.TrimPrefix(u.Path, "/"), e.URL("postgres")
