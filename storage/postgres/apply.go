@@ -54,7 +54,7 @@ func (st *state) apply(j *job) {
 	case j.newEpoch:
 		st.past = nil
 		st.renew()
-	case st.behind(j) || st.life != st.now && len(j.changes) > 0:
+	case st.behind(j):
 		st.begin()
 	}
 	j.results = make([]chat.Result, len(j.changes))
@@ -111,7 +111,7 @@ func (st *state) create(c *chat.Change, res *chat.Result) {
 }
 
 func (st *state) reset(info chat.RoomInfo) {
-	st.rev++
+	st.step()
 	info.Rev = st.rev
 	st.info, st.resets = info, true
 }
@@ -130,7 +130,7 @@ func (st *state) add(c *chat.Change, res *chat.Result) {
 		return
 	}
 	m := &stored{Message: c.Message, hash: hash, fresh: true}
-	st.rev++
+	st.step()
 	st.seq++
 	m.Room, m.Seq, m.Rev, m.FirstRev = st.info.ID, st.seq, st.rev, st.rev
 	m.CreatedAt = stamp(c.At)
@@ -180,7 +180,7 @@ func (st *state) delete(c *chat.Change, res *chat.Result) {
 
 func (st *state) replace(old *stored, m chat.Message, changed bool, res *chat.Result) {
 	if res.Unchanged = !changed; changed {
-		st.rev++
+		st.step()
 		m.Rev = st.rev
 		old.Message = m
 		if !old.fresh && !old.touched {

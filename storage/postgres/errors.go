@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -46,7 +48,65 @@ func unavailable(err error) error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return (&chat.Error{Code: chat.CodeUnavailable, Message: "the database does not answer"}).WithCause(opaque(err))
+	message, cause := "the database does not answer", opaque(err)
+	if what := remedy(err); what != "" {
+		message, cause = "the database refuses", fmt.Errorf("%s: %w", what, cause)
+	}
+	return (&chat.Error{Code: chat.CodeUnavailable, Message: message}).WithCause(cause)
+}
+
+// remedy says what is the matter where the operator can mend it, and the
+// server's own words do not say how. Clients are not told.
+func remedy(err error) string {
+	switch state := sqlState(err); state {
+	case "42501":
+		return "its user lacks a right: see the package documentation, Tables and rights"
+	case "3D000":
+		return "there is no such database: create it, or name another one in the URL"
+	case "28000", "28P01":
+		return "it does not let this user in: check user, password and pg_hba.conf"
+	case "42P05", "26000", "08P01":
+		return "a pooler in between mixes up prepared statements: add default_query_exec_mode=exec to the URL, or have PgBouncer 1.21 or newer keep them (max_prepared_statements)"
+	case "3F000", "42P01", "42703", "42883":
+		return "the tables are not those of this version, or are gone: open the store anew, or run postgres.Migrate"
+	case "25006":
+		return "it takes no changes: it is a standby, or read-only; with several hosts in the URL add target_session_attrs=read-write"
+	case "53100":
+		return "its disk is full"
+	case "53300":
+		return "it takes no more connections: raise max_connections, or lower pool_max_conns in the URL"
+	}
+	return ""
+}
+
+// complaints is what has been logged of what the operator can mend.
+type complaints struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// complainEvery is how often the same is said.
+const complainEvery = time.Minute
+
+// complain says in the log what the operator can mend, now and then.
+func (s *Store) complain(err error) {
+	what := remedy(err)
+	if what == "" {
+		return
+	}
+	s.said.mu.Lock()
+	last, said := s.said.last[what]
+	quiet := said && time.Since(last) < complainEvery
+	if !quiet {
+		if s.said.last == nil {
+			s.said.last = make(map[string]time.Time)
+		}
+		s.said.last[what] = time.Now()
+	}
+	s.said.mu.Unlock()
+	if !quiet {
+		s.log.Error("postgres: the database refuses: "+what, "error", err.Error())
+	}
 }
 
 // unknown is a failure after which anything may have been written.

@@ -29,6 +29,14 @@ func (st *state) behind(j *job) bool {
 	return j.known.Epoch == st.epoch && j.known.Rev > st.rev
 }
 
+// step takes the next rev, in an epoch of this life.
+func (st *state) step() {
+	if st.life != st.now {
+		st.begin()
+	}
+	st.rev++
+}
+
 // begin ends the room's epoch where its head is, and goes on in another one.
 func (st *state) begin() {
 	st.past = append([]chat.Position{{Epoch: st.epoch, Rev: st.rev, Seq: st.seq}}, st.past...)

@@ -93,6 +93,7 @@ type Store struct {
 	wake   chan struct{} // for the mover: there may be something in the outbox
 
 	spoilt sync.Once // logged once
+	said   complaints
 
 	duplicate atomic.Int64 // when a nonce last came again unexpectedly, see wary
 	locked    atomic.Int64 // when a room was last found locked in a hurry, see hurried
@@ -253,6 +254,7 @@ func (s *Store) read(ctx context.Context, f func(context.Context, *pgx.Conn) err
 	case ctx.Err() != nil:
 		return gaveUp(ctx)
 	}
+	s.complain(err)
 	return unavailable(err)
 }
 

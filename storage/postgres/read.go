@@ -260,11 +260,11 @@ func (s *Store) RemoveRoom(ctx context.Context, key string) error {
 	if committing && err != nil && sqlState(err) == "" {
 		return unknown(err)
 	}
-	return ofRoom(ctx, err)
+	return s.ofRoom(ctx, err)
 }
 
 // ofRoom is the error of a call that is about one room alone.
-func ofRoom(ctx context.Context, err error) error {
+func (s *Store) ofRoom(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -275,6 +275,7 @@ func ofRoom(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return gaveUp(ctx)
 	}
+	s.complain(err)
 	return unavailable(err)
 }
 

@@ -104,5 +104,5 @@ func (s *Store) Trim(ctx context.Context, key string, keep int) error {
 			})
 		})
 	})
-	return ofRoom(ctx, err)
+	return s.ofRoom(ctx, err)
 }

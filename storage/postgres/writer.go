@@ -107,6 +107,7 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 		answer(parts, nil, errBusy)
 		locked = nil
 	default:
+		s.complain(err)
 		answer(parts, nil, unavailable(err))
 		locked = nil
 	}

@@ -42,7 +42,9 @@ func (w *writer) update(r *roomState, c *change, res *chat.Result) error {
 		return nil
 	}
 	info = copyRoom(&info)
-	r.head.Rev++
+	if err := w.step(r); err != nil {
+		return err
+	}
 	info.Rev = r.head.Rev
 	r.info = &info
 	w.touch(r)
@@ -57,7 +59,9 @@ func (w *writer) add(r *roomState, c *change, res *chat.Result) error {
 	if known || err != nil {
 		return err
 	}
-	r.head.Rev++
+	if err := w.step(r); err != nil {
+		return err
+	}
 	r.head.Seq++
 	m := c.Message
 	m.Room, m.Seq, m.Rev, m.FirstRev = r.info.ID, r.head.Seq, r.head.Rev, r.head.Rev
@@ -168,7 +172,9 @@ func (w *writer) put(r *roomState, m chat.Message, changed bool, res *chat.Resul
 		res.Unchanged, res.Message = true, m
 		return nil
 	}
-	r.head.Rev++
+	if err := w.step(r); err != nil {
+		return err
+	}
 	m.Rev = r.head.Rev
 	w.touch(r)
 	m.Mentions, m.Attachments = slices.Clone(m.Mentions), copyAttachments(m.Attachments)

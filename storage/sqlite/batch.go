@@ -157,8 +157,7 @@ func (w *writer) remove(r *roomState) error {
 
 // append answers the changes one by one, each on what the one before has left.
 func (w *writer) append(r *request, room *roomState) error {
-	behind := room != nil && r.known.Epoch == room.head.Epoch && r.known.Rev > room.head.Rev
-	if behind || room != nil && room.life != w.life && len(r.changes) > 0 {
+	if room != nil && r.known.Epoch == room.head.Epoch && r.known.Rev > room.head.Rev {
 		if err := w.begin(room); err != nil {
 			return err
 		}

@@ -15,16 +15,18 @@ import (
 // answer; only where its changes were taken up, the outcome is unknown.
 func TestContextEndsWhileWaiting(t *testing.T) {
 	path := file(t)
-	s := open(t, path, sqlite.Options{})
+	s, err := sqlite.OpenPatient(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	room(t, s, "a")
 	other := bare(t, path)
 	require.NoError(t, other.Script("BEGIN IMMEDIATE")) // as another program may
 
 	ctx, cancel := context.WithCancel(t.Context())
 	_, isTaken, taken := s.Begin(ctx, "a", message("taken", "taken"))
-	require.Eventually(t, isTaken, 2*time.Second, time.Millisecond)
+	require.Eventually(t, isTaken, time.Minute, time.Millisecond)
 	inQueue, _, waiting := s.Begin(ctx, "a", message("waiting", "waiting"))
-	require.Eventually(t, inQueue, 2*time.Second, time.Millisecond)
+	require.Eventually(t, inQueue, time.Minute, time.Millisecond)
 
 	p, err := s.History(t.Context(), "a", chat.Query{Limit: 10})
 	require.NoError(t, err, "reads go on")

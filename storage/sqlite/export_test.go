@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"slices"
+	"time"
 
 	"github.com/gabblehq/chat"
 )
@@ -41,6 +42,17 @@ func (b *Bare) Number(sql string) (int64, error) { return b.c.number(sql) }
 
 // SweepEvery is how long the writer rests between sweeps.
 const SweepEvery = sweepEvery
+
+// OpenPatient is Open of a store that waits for as long as it takes for another
+// program that has the database locked.
+func OpenPatient(path string) (*Store, error) {
+	opts, err := settle(Options{})
+	if err != nil {
+		return nil, err
+	}
+	opts.patience = 24 * time.Hour
+	return openSettled(path, opts)
+}
 
 // Begin is an Append that says how far it is.
 func (s *Store) Begin(ctx context.Context, room string, changes ...chat.Change) (inQueue, isTaken func() bool, done <-chan error) {

@@ -14,6 +14,17 @@ import (
 // not synced. A room says in which life it was last written to, and where it
 // is written to in another one its epoch ends where its head is.
 
+// step takes the next rev, in an epoch of this life.
+func (w *writer) step(r *roomState) error {
+	if r.life != w.life {
+		if err := w.begin(r); err != nil {
+			return err
+		}
+	}
+	r.head.Rev++
+	return nil
+}
+
 // begin ends the room's epoch and goes on in another one.
 func (w *writer) begin(r *roomState) error {
 	past := append([]chat.Position{r.head}, r.past...)

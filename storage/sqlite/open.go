@@ -25,7 +25,12 @@ func OpenWith(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if path, err = resolve(path); err != nil {
+	return openSettled(path, opts)
+}
+
+func openSettled(path string, opts settled) (*Store, error) {
+	path, err := resolve(path)
+	if err != nil {
 		return nil, err
 	}
 	lock, err := acquire(path)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -84,7 +85,10 @@ var (
 )
 
 // settled is Options with the defaults filled in.
-type settled struct{ Options }
+type settled struct {
+	Options
+	patience time.Duration // with another program that has the database locked
+}
 
 func settle(o Options) (settled, error) {
 	switch o.Synchronous {
@@ -104,13 +108,13 @@ func settle(o Options) (settled, error) {
 		o.Readers = max(4, runtime.GOMAXPROCS(0))
 	}
 	o.Logger = safelog.New(o.Logger)
-	return settled{o}, nil
+	return settled{Options: o, patience: 5 * time.Second}, nil
 }
 
 // pragmas are of the connection that writes.
 func (o *settled) pragmas() []string {
 	return []string{
-		"busy_timeout = 5000",
+		"busy_timeout = " + strconv.FormatInt(o.patience.Milliseconds(), 10),
 		"synchronous = " + string(o.Synchronous),
 		"cache_size = -32000",
 		"temp_store = memory",
