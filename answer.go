@@ -9,11 +9,10 @@ import "context"
 func (c *call) commit(ctx context.Context, r *liveRoom, m *commit) error {
 	if c.s == nil || len(c.s.srv.opt.Middleware) > 0 {
 		defer r.release()
-		res, err := c.await(ctx, r, m)
-		if err != nil {
+		if err := c.await(ctx, r, m); err != nil {
 			return err
 		}
-		c.took(r.srv, &res)
+		c.took(r.srv, &m.result)
 		return nil
 	}
 	s, turns := c.s, &r.srv.work.turns
@@ -36,9 +35,10 @@ func (c *call) commit(ctx context.Context, r *liveRoom, m *commit) error {
 
 // await is commit for a command whose handler goes on with the answer. What
 // waits here is no longer counted as a worker that takes up commands.
-func (c *call) await(ctx context.Context, r *liveRoom, m *commit) (Result, error) {
+func (c *call) await(ctx context.Context, r *liveRoom, m *commit) error {
 	if c.s == nil {
-		return r.commit(ctx, m)
+		_, err := r.commit(ctx, m)
+		return err
 	}
 	turns := &r.srv.work.turns
 	m.done = make(chan struct{})
@@ -53,13 +53,14 @@ func (c *call) await(ctx context.Context, r *liveRoom, m *commit) (Result, error
 	}
 	select {
 	case <-m.done:
-		return m.result, m.result.Err
+		return m.result.Err
 	default:
 	}
 	if turns.park() {
 		defer turns.unpark()
 	}
-	return m.wait(ctx)
+	_, err := m.wait(ctx)
+	return err
 }
 
 // took notes what the command has led to.

@@ -153,7 +153,7 @@ func sqlState(err error) string {
 // succeed when it is tried again: a lost connection, a server that ends or
 // starts, a conflict with another transaction.
 func passing(err error) bool {
-	if _, ok := err.(final); ok {
+	if _, ok := err.(final); ok || panicked(err) {
 		return false
 	}
 	switch state := sqlState(err); {
