@@ -34,7 +34,7 @@ type admission struct {
 }
 
 func (a *admission) init(l *Limits) {
-	a.perIP, a.memory.most = l.ConnectionsPerIP, uint64(l.MemoryBytes)
+	a.perIP, a.memory.most, a.memory.start = l.ConnectionsPerIP, uint64(l.MemoryBytes), time.Now()
 	if a.perIP > 0 {
 		a.byIP = make(map[netip.Addr]int)
 	}
@@ -156,14 +156,15 @@ func network(ip netip.Addr) netip.Addr {
 // memoryGauge tells whether the Go runtime holds more than it should.
 type memoryGauge struct {
 	most  uint64
-	next  atomic.Int64 // when to look again, in Unix nanoseconds
+	start time.Time
+	next  atomic.Int64 // when to look again, in nanoseconds since the start
 	above atomic.Bool
 }
 
 const lookEvery = 100 * time.Millisecond
 
 func (g *memoryGauge) over() bool {
-	now, next := time.Now().UnixNano(), g.next.Load()
+	now, next := int64(time.Since(g.start)), g.next.Load()
 	if now >= next && g.next.CompareAndSwap(next, now+int64(lookEvery)) {
 		g.above.Store(heldMemory() > g.most)
 	}

@@ -111,7 +111,7 @@ var errGone = errors.New("chat: session has ended")
 // the first frame outranks what the upgrade happened to carry. begun is from
 // before the host was asked.
 func (s *session) adopt(u *User, begun uint64) error {
-	who := newIdentity(u)
+	who := s.srv.identity(u)
 	s.mu.Lock()
 	before, ended := s.who.Load(), s.ended
 	if before != nil && before.id() != who.id() && s.settled {
@@ -180,8 +180,8 @@ func (s *session) welcome(ref string) {
 			TypingMS: retell.Milliseconds(), TypingTTLMS: l.TypingExpiry.Milliseconds(),
 		},
 	}
-	if who.expires() != 0 {
-		w.ExpiresInMS = max(who.expires()-time.Now().UnixMilli(), 1)
+	if at, ok := s.srv.expires(who); ok {
+		w.ExpiresInMS = max(time.Until(at).Milliseconds(), 1)
 	}
 	s.send(func(b []byte) []byte { return wire.AppendWelcome(b, &w) })
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/gabblehq/chat"
@@ -16,7 +18,10 @@ import (
 // your own lookup. The WebSocket's upgrade carries the cookie as every request
 // does.
 func ExampleAuthenticator() {
-	sessions := map[string]chat.User{"5f2a": {ID: "alice", Name: "Alice"}} // yours
+	sessions := map[string]chat.User{"5f2a": { // yours
+		ID: "alice", Name: "Alice",
+		Expires: time.Now().Add(8 * time.Hour), // when the cookie does: a socket does not outlive it
+	}}
 	authenticate := func(r *http.Request) (chat.User, error) {
 		c, err := r.Cookie("session")
 		if err != nil {
@@ -101,6 +106,45 @@ func ExampleUserSessions_Disconnect() {
 	// Output:
 	// 2 sessions
 	// 4501 4501
+}
+
+// How do I sign somebody out? Forget the cookie or token first, so that
+// Authenticate does not take it any more, and then close what was opened with
+// it: a WebSocket asks for nothing again. The page knows the id of its session
+// from the welcome and can say it to your logout handler; without one, all
+// sessions of the user are closed.
+func ExampleUserSessions_SignOut() {
+	var mu sync.Mutex
+	sessions := map[string]chat.User{"5f2a": {ID: "alice"}, "91c0": {ID: "alice"}} // yours, by cookie or token
+	t := &tb{}
+	defer t.end()
+	srv := chattest.New(t, &chat.Options{Authenticate: func(r *http.Request) (chat.User, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		user, ok := sessions[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+		if !ok {
+			return chat.User{}, chat.ErrUnauthenticated
+		}
+		return user, nil
+	}})
+	logout := func(cookie, session string) {
+		mu.Lock()
+		user := sessions[cookie]
+		delete(sessions, cookie)
+		mu.Unlock()
+		_, err := srv.User(user.ID).SignOut(context.Background(), session)
+		check(err)
+	}
+	laptop := srv.Dial("5f2a")
+	onLaptop := srv.User("alice").Sessions()[0]
+	phone := srv.Dial("91c0")
+
+	logout("5f2a", onLaptop)
+	fmt.Println("laptop:", laptop.CloseCode())
+	fmt.Println("phone joins", phone.Join("general").Room)
+	// Output:
+	// laptop: 4500
+	// phone joins general
 }
 
 // How do I make rooms private? By your own table, with the default as its last

@@ -30,11 +30,8 @@ func (e *expirySweep) ring(now time.Time) {
 // expire has ring called when who expires, unless that is so late that the
 // sweep comes by before.
 func (s *session) expire(who *identity, now time.Time) {
-	if who.expires() == 0 {
-		return
-	}
 	// Twice the round: a machine that was held up must not miss it.
-	if at := time.UnixMilli(who.expires()); at.Before(now.Add(2 * expiryRound)) {
+	if at, ok := s.srv.expires(who); ok && at.Before(now.Add(2*expiryRound)) {
 		s.srv.timers.at(at, s)
 	}
 }

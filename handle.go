@@ -56,7 +56,7 @@ func decodeError(c *call, err error) *Error {
 
 // fill sets what is the same for all commands of the session.
 func (s *session) fill(cmd *Command, who *identity) {
-	cmd.User = who.user()
+	cmd.User = s.srv.user(who)
 	cmd.Session = s.name()
 	if len(s.srv.opt.Middleware) > 0 { // nobody else looks at it
 		cmd.RemoteIP = s.ip()
@@ -75,7 +75,7 @@ func (s *session) speaks(c *call) bool {
 	case who == nil:
 		s.refuse(c, &Error{Code: CodeUnauthenticated, Message: "the first frame must be auth"})
 		return false
-	case who.expired(time.Now()):
+	case s.srv.expired(who, time.Now()):
 		s.conn.Close(wire.CloseExpired, "token expired")
 		return false
 	}

@@ -12,7 +12,7 @@ import (
 // piece of memory that is nobody else's. It is never changed.
 type identity struct {
 	text   string // id and name
-	packed uint64 // when the token expires, Unix milliseconds, 0: never; and, in the last byte, len(id)
+	packed uint64 // when the token expires, see ends, 0: never; and, in the last byte, len(id)
 	rare   *rarities
 }
 
@@ -26,9 +26,6 @@ type rarities struct {
 func newIdentity(u *User) *identity {
 	name, avatar := label(u.Name), public(u).Avatar
 	who := &identity{text: u.ID + name, packed: uint64(len(u.ID))} // at most 128, see wire.ValidUserID
-	if !u.Expires.IsZero() {
-		who.packed |= uint64(max(u.Expires.UnixMilli(), 1)) << 8
-	}
 	if avatar != "" || len(u.Roles) > 0 || u.Meta != nil {
 		who.rare = &rarities{avatar, slices.Clone(u.Roles), u.Meta}
 	}
@@ -38,14 +35,37 @@ func newIdentity(u *User) *identity {
 func (who *identity) id() string   { return who.text[:who.packed&0xff] }
 func (who *identity) name() string { return who.text[who.packed&0xff:] }
 
-// expires is in Unix milliseconds; 0 means never.
-func (who *identity) expires() int64 { return int64(who.packed >> 8) }
+// identity makes the record of a user who has just been authenticated. How long
+// the token lasts is found out once, by the clock that it was made with: from
+// then on it ends by the monotonic clock.
+func (s *Server) identity(u *User) *identity {
+	who := newIdentity(u)
+	if !u.Expires.IsZero() {
+		now := time.Now()
+		left := u.Expires.Sub(now)
+		who.packed |= uint64(max((now.Sub(s.start)+left+time.Millisecond-1).Milliseconds(), 0)+1) << 8
+	}
+	return who
+}
+
+// ends is when the token expires, in milliseconds since the start of the Server,
+// and whether it ever does.
+func (who *identity) ends() (ms int64, ever bool) {
+	return int64(who.packed>>8) - 1, who.packed>>8 != 0
+}
+
+// expires is when the token expires, by the monotonic clock; ok tells whether it
+// ever does.
+func (s *Server) expires(who *identity) (at time.Time, ok bool) {
+	ms, ok := who.ends()
+	return s.start.Add(time.Duration(ms) * time.Millisecond), ok
+}
 
 // user is the whole of it, for the host, which may do with it what it likes.
-func (who *identity) user() User {
+func (s *Server) user(who *identity) User {
 	u := User{ID: who.id(), Name: who.name()}
-	if who.expires() != 0 {
-		u.Expires = time.UnixMilli(who.expires())
+	if at, ok := s.expires(who); ok {
+		u.Expires = at.Round(0)
 	}
 	if who.rare != nil {
 		u.Avatar, u.Roles, u.Meta = who.rare.avatar, slices.Clone(who.rare.roles), who.rare.meta
@@ -63,6 +83,7 @@ func (who *identity) public() wire.User {
 }
 
 // expired reports whether a fresh token should have been shown by now.
-func (who *identity) expired(now time.Time) bool {
-	return who.expires() != 0 && who.expires() <= now.UnixMilli()
+func (s *Server) expired(who *identity, now time.Time) bool {
+	at, ok := s.expires(who)
+	return ok && !now.Before(at)
 }

@@ -66,7 +66,7 @@ var house = []struct {
 	{"internal/pgtest", nil, "a server for tests knows its driver, and nothing of ours"},
 	{"internal/...", nil, "internal helpers stand by themselves"},
 	{"storage/storagetest", []string{"."}, "the suite must not prefer any store"},
-	{"storage/...", []string{".", "internal/safelog"}, "a store imports chat and its own driver, never another plug-in"},
+	{"storage/...", []string{".", "internal/safelog", "internal/steady"}, "a store imports chat and its own driver, never another plug-in"},
 	{"auth", []string{"."}, "a plug-in imports chat, never another plug-in"},
 	{"auth/...", []string{".", "auth"}, "a plug-in imports chat, never another plug-in"},
 	{"middleware", []string{"."}, "a plug-in imports chat, never another plug-in"},

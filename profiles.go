@@ -17,7 +17,8 @@ type profiles struct {
 	lookup func(context.Context, []string) ([]User, error) // nil: nobody to ask
 
 	asked     atomic.Int32 // lookups under way
-	slowUntil atomic.Int64 // Unix milliseconds
+	slowUntil atomic.Int64 // nanoseconds since the start
+	start     time.Time
 
 	mu    sync.Mutex
 	cache map[string]cached
@@ -105,7 +106,7 @@ func (p *profiles) many(ctx context.Context, ids []string) func(id string) wire.
 // soon is many for those who others wait for: it waits a moment at most, and
 // not at all for a host that has not answered lately.
 func (p *profiles) soon(ctx context.Context, ids []string) func(id string) wire.User {
-	if time.Now().UnixMilli() < p.slowUntil.Load() {
+	if int64(time.Since(p.start)) < p.slowUntil.Load() {
 		return p.known
 	}
 	return p.describe(ctx, ids, askBriefly)
@@ -185,7 +186,7 @@ func (p *profiles) ask(ctx context.Context, ids []string, found map[string]wire.
 		}
 	case <-ctx.Done():
 		ttl = time.Second
-		p.slowUntil.Store(time.Now().Add(slowFor).UnixMilli())
+		p.slowUntil.Store(int64(time.Since(p.start) + slowFor))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

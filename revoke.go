@@ -66,7 +66,7 @@ func (s *Server) again(ctx context.Context, c *call, r *liveRoom) error {
 	c.permitted(s)
 	user := c.cmd.User
 	if c.as != nil {
-		user = c.as.user()
+		user = s.user(c.as)
 	}
 	info, err := r.settings(ctx)
 	if errors.Is(err, ErrNotFound) {
@@ -119,7 +119,7 @@ func (s *session) showRooms(c *call) {
 		}
 		err := error(errTooManyRevoked)
 		if tries < maxListings {
-			c.cmd.User = s.user().user()
+			c.cmd.User = s.srv.user(s.user())
 			err = s.srv.listRooms(s.srv.ctx, c)
 		}
 		if err != nil {
@@ -191,7 +191,7 @@ func (s *Server) recheck(ctx context.Context, sess *session, r *liveRoom, sure b
 		if who == nil {
 			return
 		}
-		err = s.may(ctx, who.user(), ActionRead, info)
+		err = s.may(ctx, s.user(who), ActionRead, info)
 		if err == nil {
 			sess.fence()
 			return

@@ -78,9 +78,11 @@ func New(o *Options) (*Server, error) {
 		return nil, err
 	}
 	l := &opt.Limits
+	start := time.Now()
+	start = start.Add(-time.Duration(start.Nanosecond()) % time.Millisecond) // a whole one, for whole ones after it
 	s := &Server{
-		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(opt.Logger),
-		looks: NewLimiter(), noise: NewLimiter(), start: time.Now(),
+		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(start, opt.Logger),
+		looks: NewLimiter(), noise: NewLimiter(), start: start,
 	}
 	s.ending.init()
 	to := transport.Options{
@@ -112,7 +114,7 @@ func New(o *Options) (*Server, error) {
 	s.reading.init()
 	s.revoked.init()
 	s.users.init()
-	s.profiles.dir, s.profiles.lookup = &s.users, opt.Users
+	s.profiles.dir, s.profiles.lookup, s.profiles.start = &s.users, opt.Users, start
 	s.guests.set = make(map[*session]struct{})
 	s.handle = chain(opt.Middleware, s.execute)
 	s.mux = s.routes()

@@ -233,7 +233,7 @@ func (s *session) ring(now time.Time) {
 	switch who := s.who.Load(); {
 	case who == nil:
 		s.conn.Close(wire.CloseIdle, "no auth in time")
-	case who.expired(now):
+	case s.srv.expired(who, now):
 		s.conn.Close(wire.CloseExpired, "token expired")
 	}
 }

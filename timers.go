@@ -8,9 +8,11 @@ import (
 )
 
 // timers calls back at a time, all from one goroutine, at 24 bytes each: a
-// runtime timer per session would cost more than the session.
+// runtime timer per session would cost more than the session. Times are those
+// of the monotonic clock: what the wall clock says meanwhile changes nothing.
 type timers struct {
 	log     *slog.Logger
+	start   time.Time
 	mu      sync.Mutex
 	heap    alarms
 	wake    chan struct{}
@@ -22,19 +24,19 @@ type timers struct {
 type ringer interface{ ring(now time.Time) }
 
 type alarm struct {
-	at int64 // Unix milliseconds
+	at int64 // milliseconds since the start
 	do ringer
 }
 
-func newTimers(log *slog.Logger) *timers {
-	t := &timers{log: log, wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{})}
+func newTimers(start time.Time, log *slog.Logger) *timers {
+	t := &timers{start: start, log: log, wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{})}
 	go t.run()
 	return t
 }
 
-// at has r told at the time, or soon if that is past.
+// at has r told at the time, which comes from time.Now, or soon if that is past.
 func (t *timers) at(when time.Time, r ringer) {
-	a := alarm{when.UnixMilli() + 1, r} // not a moment early
+	a := alarm{when.Sub(t.start).Milliseconds() + 1, r} // not a moment early
 	t.mu.Lock()
 	heap.Push(&t.heap, a)
 	first := t.heap[0] == a
@@ -57,8 +59,8 @@ func (t *timers) run() {
 		wait := time.Hour
 		t.mu.Lock()
 		for len(t.heap) > 0 {
-			if ms := t.heap[0].at; ms > now.UnixMilli() {
-				wait = time.UnixMilli(ms).Sub(now)
+			if left := time.Duration(t.heap[0].at)*time.Millisecond - now.Sub(t.start); left > 0 {
+				wait = left
 				break
 			}
 			due = append(due, heap.Pop(&t.heap).(alarm).do)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/gabblehq/chat"
 )
@@ -17,6 +18,7 @@ import (
 type config struct {
 	addr   string
 	store  string
+	wait   time.Duration
 	secret []byte // nil: see signingSecret
 }
 
@@ -29,11 +31,12 @@ func configure(args []string, env func(string) string, stdout io.Writer) (config
 	flags.StringVar(&cfg.addr, "addr", or(env("GABBLE_ADDR"), "127.0.0.1:8080"), "listen on this `address` (GABBLE_ADDR)")
 	flags.StringVar(&cfg.store, "store", or(env("GABBLE_STORE"), defaultStore),
 		"keep messages in this `store` (GABBLE_STORE): memory:, sqlite:FILE, redis://HOST:PORT or postgres://USER@HOST/DATABASE")
+	flags.DurationVar(&cfg.wait, "wait", 30*time.Second, "wait for so `long` for a store that does not answer yet")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
 	}
 	if flags.NArg() > 0 {
-		return cfg, fmt.Errorf("unexpected argument %q; the flags are -addr and -store", flags.Arg(0))
+		return cfg, fmt.Errorf("unexpected argument %q; the flags are -addr, -store and -wait", flags.Arg(0))
 	}
 	if s := env("GABBLE_SECRET"); s != "" {
 		cfg.secret = []byte(s)
@@ -48,8 +51,13 @@ func or(value, otherwise string) string {
 	return value
 }
 
-// furnish sees that there is a room to come into.
-func furnish(ctx context.Context, srv *chat.Server) error {
+// furnish sees that there is a room to come into, as soon as the store answers.
+func furnish(ctx context.Context, srv *chat.Server, wait time.Duration) error {
+	ready, cancel := context.WithTimeout(ctx, max(wait, openTimeout))
+	defer cancel()
+	if err := srv.Ready(ready); err != nil {
+		return err
+	}
 	_, err := srv.Room("lobby").Create(ctx, chat.RoomInfo{Kind: chat.RoomPublic, Title: "Lobby", Topic: "Everybody is welcome"})
 	if errors.Is(err, chat.ErrConflict) {
 		return nil

@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout io.
 		return err
 	}
 	log := newLogger(stdout)
-	store, err := openStore(ctx, cfg.store)
+	store, err := awaitStore(ctx, cfg.store, cfg.wait, log)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func serve(ctx context.Context, cfg config, srv *chat.Server, h http.Handler, lo
 	if err != nil {
 		return errors.Join(listenError(cfg.addr, err), srv.Close())
 	}
-	if err := furnish(ctx, srv); err != nil {
+	if err := furnish(ctx, srv, cfg.wait); err != nil {
 		return errors.Join(err, ln.Close(), srv.Close())
 	}
 	// None of these ends a WebSocket: that is the chat's from its upgrade on.

@@ -121,7 +121,7 @@ func TestMistakesNameTheNextStep(t *testing.T) {
 		{args: []string{"-store", "redis://me:geheim@127.0.0.1:1"}, want: "-store redis://127.0.0.1:1: "},
 		{args: []string{"-store", "redis-cluster://me:geheim@127.0.0.1:1,127.0.0.1:2"}, want: "-store redis-cluster://"},
 		{args: []string{"-store", "redis://me:geheim@127.0.0.1:x"}, want: "-store redis://…: "},
-		{args: []string{"-store", "postgres://me:geheim@127.0.0.1:1/chat"}, want: "-store postgres://127.0.0.1:1/chat: "},
+		{args: []string{"-wait", "0s", "-store", "postgres://me:geheim@127.0.0.1:1/chat"}, want: "-store postgres://127.0.0.1:1/chat: "},
 		{args: []string{"-store", "postgres://me:geheim@127.0.0.1:x/chat"}, want: "-store postgres://…: "},
 		{args: []string{"-store", "memory:x"}, want: `-store "memory:x"`},
 		{args: []string{"-store", "mysql:x"}, want: `-store "mysql:x": is none of memory:, sqlite:FILE, redis://`},

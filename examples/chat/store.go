@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -30,6 +31,38 @@ type storage struct {
 	file    string       // the database; empty: not in a file
 	shared  bool         // several processes may use it at once
 	close   func() error
+}
+
+// awaitStore opens what -store names, as soon as it answers: the database may
+// be starting beside us.
+func awaitStore(ctx context.Context, name string, wait time.Duration, log *slog.Logger) (storage, error) {
+	for began, said := time.Now(), false; ; {
+		s, err := openStore(ctx, name)
+		if err == nil || !notYet(err) || time.Since(began) >= wait {
+			return s, err
+		}
+		if !said {
+			log.Warn("chat: waiting for the store, which does not answer yet", "at_most", wait.String(), "error", err)
+			said = true
+		}
+		select {
+		case <-time.After(min(time.Second, wait)):
+		case <-ctx.Done():
+			return storage{}, err
+		}
+	}
+}
+
+// notYet reports whether a store that could not be opened may answer later, and
+// has not said what is wrong.
+func notYet(err error) bool {
+	text := err.Error()
+	for _, said := range []string{"SQLSTATE 28", "SQLSTATE 3D", "SQLSTATE 42", "WRONGPASS", "NOAUTH", "NOPERM"} {
+		if strings.Contains(text, said) {
+			return false
+		}
+	}
+	return errors.Is(err, chat.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // openStore opens what -store names.
@@ -91,8 +124,16 @@ func openPostgres(ctx context.Context, name string) (storage, error) {
 
 // notOpened says what is wrong in one line.
 func notOpened(name string, err error) error {
-	return fmt.Errorf("-store %s: %s", label(name), strings.Join(strings.Fields(err.Error()), " "))
+	return &openError{fmt.Sprintf("-store %s: %s", label(name), strings.Join(strings.Fields(err.Error()), " ")), err}
 }
+
+type openError struct {
+	text string
+	err  error
+}
+
+func (e *openError) Error() string { return e.text }
+func (e *openError) Unwrap() error { return e.err }
 
 // label is what may be said of a store's name: of a URL neither the user nor
 // the parameters, where passwords are.

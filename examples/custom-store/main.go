@@ -75,7 +75,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	stopped := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
-		stopped <- errors.Join(srv.Shutdown(context.WithoutCancel(ctx)), web.Shutdown(context.WithoutCancel(ctx)))
+		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		stopped <- errors.Join(srv.Shutdown(deadline), web.Shutdown(deadline))
 	})
 	if err := web.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return errors.Join(err, srv.Close())

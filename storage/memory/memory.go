@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/steady"
 )
 
 // Options say how much a Store keeps. Zero means the default.
@@ -27,8 +28,8 @@ type Options struct {
 	// all. Default: 10,000.
 	MaxMessages int
 
-	// MaxAge is how long messages are kept after their CreatedAt. Default:
-	// for ever.
+	// MaxAge is how long messages are kept after their CreatedAt, by a clock
+	// that a leap of this machine's does not move. Default: for ever.
 	MaxAge time.Duration
 
 	// NonceTTL is how long a retry is recognised by its nonce. Default:
@@ -59,6 +60,7 @@ type Store struct {
 // settled is Options with the defaults filled in, and what else rooms share.
 type settled struct {
 	Options
+	clock *steady.Clock // that messages age by
 	seeds [2]maphash.Seed
 }
 
@@ -87,7 +89,7 @@ func NewWith(o Options) *Store {
 		o.NonceTTL = chat.NonceTTL
 	}
 	return &Store{
-		opts:  settled{o, [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}},
+		opts:  settled{o, new(steady.Clock), [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}},
 		start: time.Now(),
 	}
 }

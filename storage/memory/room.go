@@ -203,7 +203,7 @@ func (r *room) message(id string) *chat.Message {
 
 // aged reports whether a message has outlived MaxAge.
 func (r *room) aged(o *settled) bool {
-	return o.MaxAge > 0 && r.msgs.len() > 0 && time.Since(r.msgs.items()[0].CreatedAt) > o.MaxAge
+	return o.MaxAge > 0 && r.msgs.len() > 0 && o.clock.Now().Sub(r.msgs.items()[0].CreatedAt) > o.MaxAge
 }
 
 // trim lets go of the oldest messages that are too many or too old.

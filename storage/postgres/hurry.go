@@ -17,7 +17,7 @@ const hurryLimit = 25 * time.Millisecond
 // hurried reports whether parts can go in a hurry: only changes of messages,
 // while no room has been found locked for some time.
 func (s *Store) hurried(parts []part) bool {
-	if recent(&s.locked) {
+	if s.recent(&s.locked) {
 		return false
 	}
 	for _, p := range parts {

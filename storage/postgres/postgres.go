@@ -16,6 +16,7 @@ import (
 
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/internal/safelog"
+	"github.com/gabblehq/chat/internal/steady"
 )
 
 // Options say how a Store works. Zero means the default.
@@ -95,6 +96,9 @@ type Store struct {
 	spoilt sync.Once // logged once
 	said   complaints
 
+	start time.Time    // what since counts from
+	clock steady.Clock // that messages age by
+
 	duplicate atomic.Int64 // when a nonce last came again unexpectedly, see wary
 	locked    atomic.Int64 // when a room was last found locked in a hurry, see hurried
 }
@@ -126,7 +130,10 @@ func NewWith(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error)
 	if pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
 		return nil, errors.New("postgres: the pool uses the simple protocol, which mixes values into statements; use pgx.QueryExecModeExec")
 	}
-	s := &Store{opt: o, log: o.Logger, pool: pool, channel: o.Schema + "_chat", rooms: quoted(o.Schema) + ".rooms", wake: make(chan struct{}, 1)}
+	s := &Store{
+		opt: o, start: time.Now(), log: o.Logger, pool: pool,
+		channel: o.Schema + "_chat", rooms: quoted(o.Schema) + ".rooms", wake: make(chan struct{}, 1),
+	}
 	if err := s.setUp(ctx); err != nil {
 		return nil, setupError(ctx, "opening the store", err)
 	}

@@ -57,7 +57,7 @@ func (s *Store) tidyOnce(ctx context.Context) error {
 // whether there was anything to do. It does not wait for rooms in use.
 func (s *Store) trimAged(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, s.q(sqlAged), time.Now().Add(-s.opt.MaxAge), agedRooms)
+		rows, err := tx.Query(ctx, s.q(sqlAged), s.clock.Now().Add(-s.opt.MaxAge), agedRooms)
 		if err != nil {
 			return err
 		}

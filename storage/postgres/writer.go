@@ -83,7 +83,7 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 		locked, written, err = s.transact(ctx, parts, wait, ids, hurry)
 		busy := sqlState(err) == lockNotAvailable
 		if busy && hurry && !written {
-			s.locked.Store(time.Now().UnixNano())
+			s.locked.Store(s.since())
 		}
 		if hurry && !written && (busy || errors.Is(err, errLife)) {
 			locked, written, err = s.transact(ctx, parts, wait, ids, false)
@@ -99,7 +99,7 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 	case written || panicked(err):
 		answer(parts, locked, unknown(err))
 	case sqlState(err) == uniqueViolation && !ids:
-		s.duplicate.Store(time.Now().UnixNano())
+		s.duplicate.Store(s.since())
 		return s.writeParts(parts, wait, true)
 	case ofData(err):
 		return s.writeApart(parts, wait, ids)
@@ -121,9 +121,17 @@ const alert = 10 * time.Second
 // Most of the time none comes again, and the index, which has to be asked
 // anyway, says so where one does: then the transaction is done over. But for a
 // while afterwards, that one retry may be one of many.
-func (s *Store) wary() bool { return recent(&s.duplicate) }
+func (s *Store) wary() bool { return s.recent(&s.duplicate) }
 
-func recent(at *atomic.Int64) bool { return time.Since(time.Unix(0, at.Load())) < alert }
+// since is how long there has been the Store, in nanoseconds, at least 1.
+func (s *Store) since() int64 { return int64(time.Since(s.start)) + 1 }
+
+// recent reports whether what was noted at a time of since is not long ago; 0 is
+// never.
+func (s *Store) recent(at *atomic.Int64) bool {
+	was := at.Load()
+	return was > 0 && time.Duration(s.since()-was) < alert
+}
 
 // final is an error after which nothing is tried again.
 type final struct{ error }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"strconv"
-	"time"
 
 	"github.com/gabblehq/chat"
 )
@@ -174,5 +173,5 @@ func (s *Store) cutoff() string {
 	if s.opts.MaxAge <= 0 {
 		return ""
 	}
-	return strconv.FormatInt(time.Now().Add(-s.opts.MaxAge).UnixMilli(), 10)
+	return strconv.FormatInt(s.clock.Now().Add(-s.opts.MaxAge).UnixMilli(), 10)
 }

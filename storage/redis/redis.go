@@ -14,6 +14,7 @@ import (
 
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/internal/safelog"
+	"github.com/gabblehq/chat/internal/steady"
 )
 
 // Options say how a Store works. Zero means the default.
@@ -75,6 +76,7 @@ type Store struct {
 	reads chan struct{} // bounds how many reads are on their way
 	wg    sync.WaitGroup
 
+	clock   steady.Clock // that messages age by
 	corrupt corruptLog
 	rooms   attended
 	masters atomic.Pointer[string] // digest of the lives of a cluster's masters

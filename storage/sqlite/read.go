@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"math"
 	"slices"
-	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -122,7 +121,7 @@ func (s *Store) read(ctx context.Context, key string, f func(*conn, *roomState) 
 func (s *Store) aged(c *conn, r *roomState) (aged bool, err error) {
 	_, err = c.one(func(v []driver.Value) error {
 		at, _ := v[0].(int64)
-		aged = at < s.opts.tooOld(time.Now())
+		aged = at < s.opts.tooOld(s.opts.clock.Now())
 		return nil
 	}, "SELECT created_at FROM messages WHERE room = ? ORDER BY seq LIMIT 1", r.pk)
 	return aged, err

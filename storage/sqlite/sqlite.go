@@ -11,6 +11,7 @@ import (
 
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/internal/safelog"
+	"github.com/gabblehq/chat/internal/steady"
 )
 
 // Synchronous says what is on the disk when a message is acknowledged.
@@ -88,6 +89,7 @@ var (
 type settled struct {
 	Options
 	patience time.Duration // with another program that has the database locked
+	clock    *steady.Clock // that messages and nonces age by
 }
 
 func settle(o Options) (settled, error) {
@@ -108,7 +110,7 @@ func settle(o Options) (settled, error) {
 		o.Readers = max(4, runtime.GOMAXPROCS(0))
 	}
 	o.Logger = safelog.New(o.Logger)
-	return settled{Options: o, patience: 5 * time.Second}, nil
+	return settled{Options: o, patience: 5 * time.Second, clock: new(steady.Clock)}, nil
 }
 
 // pragmas are of the connection that writes.
@@ -130,7 +132,7 @@ func (o *settled) oldestShown() int64 {
 	if o.MaxAge == 0 {
 		return math.MinInt64
 	}
-	return o.tooOld(time.Now())
+	return o.tooOld(o.clock.Now())
 }
 
 // Append implements [chat.Store].

@@ -104,7 +104,7 @@ func (w *writer) cut(r *roomState, upto int64) error {
 func (w *writer) maintain() time.Duration {
 	last := w.sweep
 	err := w.transact(func() error {
-		if w.opts.trims() && !w.now.Before(w.sweep.due) {
+		if w.opts.trims() && !time.Now().Before(w.sweep.due) {
 			if err := w.sweepRooms(); err != nil {
 				return err
 			}
@@ -166,7 +166,7 @@ func (w *writer) sweepRooms() error {
 	}
 	w.sweep.after, w.sweep.rooms = after, n == sweepRooms
 	if !w.sweep.rooms {
-		w.sweep.after, w.sweep.due = 0, w.opts.again(w.now)
+		w.sweep.after, w.sweep.due = 0, w.opts.again(time.Now())
 	}
 	return nil
 }

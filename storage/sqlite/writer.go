@@ -128,7 +128,7 @@ func (w *writer) attempt(f func() error) error {
 		return err
 	}
 	w.squeeze()
-	w.now, w.wrote = time.Now(), false
+	w.now, w.wrote = w.opts.clock.Now(), false
 	_, err := w.conn.exec("BEGIN IMMEDIATE")
 	if err == nil {
 		err = f()
