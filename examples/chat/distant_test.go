@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -17,8 +18,9 @@ import (
 // distant is a way to a server that is far off, or not there for a while.
 type distant struct {
 	ln    net.Listener
-	to    string
 	delay time.Duration // each way
+
+	network, to string
 
 	mu     sync.Mutex
 	open   chan struct{} // closed while bytes pass
@@ -34,8 +36,14 @@ func far(t *testing.T, rawURL string, delay time.Duration) (*distant, string) {
 	require.NoError(t, err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	d := &distant{ln: ln, to: u.Host, delay: delay, open: make(chan struct{})}
+	d := &distant{ln: ln, network: "tcp", to: u.Host, delay: delay, open: make(chan struct{})}
 	close(d.open)
+	if q := u.Query(); q.Get("host") != "" { // PostgreSQL's, behind a socket
+		d.network, d.to = "unix", q.Get("host")+"/.s.PGSQL."+cmp.Or(u.Port(), q.Get("port"), "5432")
+		q.Del("host")
+		q.Del("port")
+		u.RawQuery = q.Encode()
+	}
 	u.Host = ln.Addr().String()
 	d.all.Go(d.accept)
 	t.Cleanup(func() {
@@ -59,7 +67,7 @@ func (d *distant) accept() {
 		d.mu.Lock()
 		absent := time.Now().Before(d.absent)
 		d.mu.Unlock()
-		there, err := net.Dial("tcp", d.to)
+		there, err := net.Dial(d.network, d.to)
 		if err != nil || absent {
 			_ = near.Close()
 			if err == nil {
