@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 	"unsafe"
@@ -52,7 +53,7 @@ func (r rung) ring(now time.Time) { r <- now }
 // TestTimersFollowTheMonotonicClock: typing, graces and deadlines are set by
 // times that carry it.
 func TestTimersFollowTheMonotonicClock(t *testing.T) {
-	timers := newTimers(time.Now())
+	timers := newTimers(time.Now(), slog.New(slog.DiscardHandler))
 	defer timers.stop()
 	for _, d := range leaps {
 		r := make(rung, 2)
