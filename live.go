@@ -162,28 +162,35 @@ func (r *liveRoom) fresh() *RoomInfo {
 
 // history reads from the store and learns from what it says.
 func (r *liveRoom) history(ctx context.Context, q Query) (Page, error) {
-	page, turn, err := r.read(ctx, func(ctx context.Context) (Page, error) {
+	return r.show(ctx, func(ctx context.Context) (Page, error) {
 		return r.srv.opt.Store.History(ctx, r.key(), q)
 	})
-	if turn {
-		r.suspect()
-	}
-	return page, err
 }
 
 // changes reads what follows a position, as history does.
 func (r *liveRoom) changes(ctx context.Context, after int64) (Page, error) {
-	page, turn, err := r.readChanges(ctx, after)
+	return r.show(ctx, r.reader(after))
+}
+
+func (r *liveRoom) reader(after int64) func(context.Context) (Page, error) {
+	return func(ctx context.Context) (Page, error) {
+		return r.srv.opt.Store.Changes(ctx, r.key(), after, r.filling())
+	}
+}
+
+// show reads a page for somebody who may go on from it. Where it shows that the
+// store has lost the end of the log, a new epoch begins first: else they were
+// given the end from the ring.
+func (r *liveRoom) show(ctx context.Context, f func(context.Context) (Page, error)) (Page, error) {
+	epoch, head := r.Topic.Head()
+	page, turn, err := r.read(ctx, f)
+	if turn && page.Head.Epoch == epoch && r.rolledBack(Position{Epoch: epoch, Rev: head}) == nil {
+		page, turn, err = r.read(ctx, f)
+	}
 	if turn {
 		r.suspect()
 	}
 	return page, err
-}
-
-func (r *liveRoom) readChanges(ctx context.Context, after int64) (page Page, turn bool, err error) {
-	return r.read(ctx, func(ctx context.Context) (Page, error) {
-		return r.srv.opt.Store.Changes(ctx, r.key(), after, r.filling())
-	})
 }
 
 // read reads a page, and has the topic go over into the log that it shows. It

@@ -84,7 +84,7 @@ func (r *liveRoom) catchUp() error {
 		if head < 0 {
 			return nil // nobody is here
 		}
-		page, turn, err := r.readChanges(r.srv.ctx, head)
+		page, turn, err := r.read(r.srv.ctx, r.reader(head))
 		if errors.Is(err, ErrNotFound) {
 			return r.vanished()
 		}
