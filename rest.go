@@ -424,7 +424,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	} else {
 		ctx, cancel := context.WithTimeout(r.Context(), max(time.Second, s.health.patience()))
 		defer cancel()
-		if s.askStore(ctx) != nil {
+		if s.askStore(ctx) != nil || s.checkStore(ctx) != nil {
 			reason = "store"
 		}
 	}

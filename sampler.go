@@ -9,9 +9,12 @@ import (
 // sampleEvery is how often at most something is logged that anybody can make happen.
 const sampleEvery = 10 * time.Second
 
+// maxSampled bounds what is remembered of causes, which stores may word as they like.
+const maxSampled = 100
+
 // sampler keeps whoever can make something happen from filling the log with it: of each
 // message one line a period is written, with the number of those that were left out.
-// The messages are the program's own, so there are few. The zero value is ready.
+// The zero value is ready.
 type sampler struct {
 	mu    sync.Mutex
 	kinds map[string]*sampled
@@ -23,15 +26,23 @@ type sampled struct {
 }
 
 func (s *sampler) warn(log *slog.Logger, msg string, args ...any) {
+	s.warnOf(msg, log, msg, args...)
+}
+
+// warnOf is warn where one message has several causes, each logged by itself.
+func (s *sampler) warnOf(cause string, log *slog.Logger, msg string, args ...any) {
 	now := time.Now()
 	s.mu.Lock()
 	if s.kinds == nil {
 		s.kinds = make(map[string]*sampled)
 	}
-	k := s.kinds[msg]
+	k := s.kinds[cause]
 	if k == nil {
+		if len(s.kinds) >= maxSampled {
+			clear(s.kinds)
+		}
 		k = new(sampled)
-		s.kinds[msg] = k
+		s.kinds[cause] = k
 	}
 	if now.Before(k.next) {
 		k.more++

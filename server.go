@@ -45,6 +45,7 @@ type Server struct {
 	requests  requests
 	origins   origins
 	strangers sampler
+	unstored  sampler // changes that the store has not taken
 	revoked   revocations
 	dismissed dismissals
 	cluster   *cluster // nil: nobody shares the store

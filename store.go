@@ -26,7 +26,7 @@ import (
 //
 // The package storage/storagetest proves an implementation, and the methods of
 // [Change] help with it. Further powers are small optional interfaces:
-// [RoomLister], [RoomRemover], [Retainer], [Trimmer], [EpochStarter], and of stores that several
+// [RoomLister], [RoomRemover], [Retainer], [Trimmer], [EpochStarter], [Checker], and of stores that several
 // servers share [Watcher] and [PresenceKeeper]. A wrapper shows those of the
 // store below by a method Unwrap() Store.
 type Store interface {
@@ -260,6 +260,15 @@ type Trimmer interface {
 // A room that does not exist is ErrNotFound.
 type EpochStarter interface {
 	NewEpoch(ctx context.Context, room string) (Position, error)
+}
+
+// Checker is a Store that can tell whether a change could be made now. That is
+// another matter than whether it answers: a disk or a memory may be full, or a
+// server be a replica for a while. GET /readyz asks it.
+type Checker interface {
+	// Check returns an error, ErrUnavailable as a rule, where nothing can be
+	// stored at present.
+	Check(ctx context.Context) error
 }
 
 // capability finds an optional interface of a store or of one that it wraps.

@@ -79,6 +79,15 @@ func (s *Server) askStore(ctx context.Context) error {
 	return err
 }
 
+// checkStore asks whether the store would keep anything now, if it can tell.
+func (s *Server) checkStore(ctx context.Context) error {
+	c, ok := capability[Checker](s.opt.Store)
+	if !ok {
+		return nil
+	}
+	return s.callStore(ctx, c.Check)
+}
+
 // startFor is how long New waits for a shared store that does not answer yet.
 const startFor = 10 * time.Second
 

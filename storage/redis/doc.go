@@ -51,7 +51,8 @@
 // # Memory
 //
 // maxmemory-policy must be noeviction, else the server throws rooms away when
-// its memory is full; New and Open refuse any other. With noeviction a full
+// its memory is full; New and Open refuse any other, and one that is set later
+// is logged. With noeviction a full
 // server answers reads, and writes are ErrUnavailable.
 //
 // Nonces are known for Options.NonceTTL at least, also those of messages that
@@ -60,6 +61,10 @@
 // Options.MaxMessages and MaxAge.
 //
 // # Errors
+//
+// What the server refuses for and its operator can mend is logged once per
+// cause, with what to do, and [Store.Check] fails: see GET /readyz. Clients are
+// told no more than that the store is full, takes no changes or does not answer.
 //
 // ErrUnavailable of Append means that nothing was written: the server was not
 // reached, or has refused. After a timeout or a connection that broke the
@@ -87,6 +92,7 @@
 //	gabble:{17}p:ROOM     hash: who is present, for a week after the last change
 //	gabble:{17}rooms      sorted set: the bucket's rooms by key
 //	gabble:{17}counter    string: number of the bucket's last hint
+//	gabble:{17}probe      string: a change could be made, seconds ago
 //	gabble:{nodes}leases, gabble:{nodes}incarnations   the nodes
 //	gabble:limit:HASH     hash: a rate limit's budget
 //	gabble:{17}hints      sharded channel: hints and signals

@@ -66,10 +66,13 @@ func unsent(err error) bool {
 }
 
 // unavailable is the failure of what has written nothing. The driver's error
-// goes on as text alone.
+// goes on as the text of the cause alone.
 func unavailable(err error) error {
-	return chat.Errorf(chat.CodeUnavailable, "redis: %w", plain(err))
+	told, _, _ := said(err)
+	return told.WithCause(plain(err))
 }
+
+func isInvalid(err error) bool { return errors.Is(err, chat.ErrInvalid) }
 
 // failed is the failure of a write.
 func failed(err error) error {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat"
@@ -32,4 +33,32 @@ func TestHangingServerIsGivenUp(t *testing.T) {
 	p, err := s.History(t.Context(), "r", chat.Query{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, p.Messages, 1, "the nonce makes the retry safe")
+}
+
+// What was given up while the server hung is not taken when it comes to it:
+// who keeps well below the rate is admitted, meanwhile and afterwards.
+func TestLimiterForgivesAHang(t *testing.T) {
+	srv := redistest.Start(t)
+	c := goredis.NewClient(&goredis.Options{Addr: srv.Addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	defer c.Close()
+	l := redis.NewLimiter(c, redis.LimiterOptions{})
+	defer func() { require.NoError(t, l.Close()) }()
+	r := chat.Rate{PerSecond: 20, Burst: 10}
+	tick := time.NewTicker(100 * time.Millisecond) // half the rate
+	defer tick.Stop()
+	takes := func(n int) (refused int) {
+		for range n {
+			<-tick.C
+			if !allowed(t, l, "k", r) {
+				refused++
+			}
+		}
+		return refused
+	}
+	require.Zero(t, takes(10))
+	srv.Pause()
+	require.Zero(t, takes(60), "while it hangs")
+	require.Positive(t, l.Failures())
+	srv.Resume()
+	require.Zero(t, takes(30), "afterwards")
 }

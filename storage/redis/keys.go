@@ -42,5 +42,6 @@ func (k keyspace) directory(bucket int) string { return k.tag(bucket) + "rooms" 
 // peer is the directory of a user's direct rooms in a bucket.
 func (k keyspace) peer(bucket int, user string) string { return k.tag(bucket) + "u:" + user }
 func (k keyspace) channel(bucket int) string           { return k.tag(bucket) + "hints" }
+func (k keyspace) probe(bucket int) string             { return k.tag(bucket) + "probe" }
 func (k keyspace) nodes() string                       { return k.prefix + ":{nodes}leases" }
 func (k keyspace) incarnations() string                { return k.prefix + ":{nodes}incarnations" }

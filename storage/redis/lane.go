@@ -200,13 +200,13 @@ func (l *lane) send(batch []*pending) {
 			ld.cmd = ld.cmd.whole(ctx)
 			again = append(again, ld)
 		} else {
-			ld.settle(err)
+			ld.settle(l.s, err)
 		}
 	}
 	if len(again) > 0 {
 		err = l.pipeline(ctx, again)
 		for _, ld := range again {
-			ld.settle(err)
+			ld.settle(l.s, err)
 		}
 	}
 }

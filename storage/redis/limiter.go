@@ -38,6 +38,7 @@ const (
 	defaultEvery   = 100 * time.Millisecond
 	defaultMaxKeys = 100_000
 	settleAtOnce   = 500
+	settleWithin   = time.Second
 	maxRetryAfter  = time.Hour
 )
 
@@ -59,6 +60,8 @@ type Limiter struct {
 	budgets map[budgetKey]*budget
 	dirty   map[*budget]struct{} // those with something to settle
 	alone   bool                 // settling fails
+	flying  time.Time            // since when a settlement is under way; zero: none is
+	clock   clock                // of the server, where there is but one
 }
 
 var _ chat.Limiter = (*Limiter)(nil)
@@ -75,7 +78,23 @@ type budget struct {
 	left  float64
 	at    time.Time // when left was so
 	taken int       // not settled yet
+	since time.Time // when the first of that was taken
 	due   time.Time // when to settle
+	clock clock     // of the key's server
+}
+
+// clock is what is known of a server's: its time at one of ours, at the latest.
+type clock struct {
+	server float64 // seconds
+	ours   time.Time
+}
+
+// at is the server's time at t, zero where that is not known.
+func (c clock) at(t time.Time) float64 {
+	if c.ours.IsZero() {
+		return 0
+	}
+	return c.server + t.Sub(c.ours).Seconds()
 }
 
 // NewLimiter returns a Limiter on a client that the caller has made and closes,
@@ -118,14 +137,16 @@ func (l *Limiter) Allow(_ context.Context, key string, r chat.Rate) (time.Durati
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.budget(budgetKey{key, r}, now)
-	if _, unsettled := l.dirty[b]; l.alone || !unsettled && now.Sub(b.at) > 2*l.o.Every {
+	if _, unsettled := l.dirty[b]; l.holdsAlone(now) || !unsettled && now.Sub(b.at) > 2*l.o.Every {
 		b.left = math.Min(float64(r.Burst), b.left+now.Sub(b.at).Seconds()*r.PerSecond)
 		b.at = now
 	}
 	if b.left >= 1 {
 		b.left--
+		if b.taken == 0 { // else it is due already, however often there is more
+			b.since, b.due = now, now
+		}
 		b.taken++
-		b.due = now
 		l.dirty[b] = struct{}{}
 		return 0, nil
 	}
@@ -135,6 +156,12 @@ func (l *Limiter) Allow(_ context.Context, key string, r chat.Rate) (time.Durati
 	}
 	l.dirty[b] = struct{}{}
 	return min(max(ready.Sub(now), 0)+l.o.Every, maxRetryAfter), nil
+}
+
+// holdsAlone reports whether budgets have to grow by themselves because no
+// settlement comes.
+func (l *Limiter) holdsAlone(now time.Time) bool {
+	return l.alone || !l.flying.IsZero() && now.Sub(l.flying) > 3*l.o.Every
 }
 
 // budget returns that of the key, a whole one if there is none.
@@ -184,6 +211,8 @@ func (l *Limiter) run(ctx context.Context) {
 type claim struct {
 	*budget
 	taken int
+	since time.Time
+	clock clock
 	cmd   *command
 }
 
@@ -194,7 +223,8 @@ func (l *Limiter) settle(now time.Time) {
 		if len(claims) == 0 {
 			return
 		}
-		l.apply(claims, guarded(func() error { return l.exec(claims) }))
+		began := time.Now()
+		l.apply(claims, guarded(func() error { return l.exec(claims, began) }), began)
 		if !more {
 			return
 		}
@@ -204,6 +234,11 @@ func (l *Limiter) settle(now time.Time) {
 func (l *Limiter) claims(now time.Time) (claims []claim, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() {
+		if len(claims) > 0 {
+			l.flying = time.Now()
+		}
+	}()
 	for b := range l.dirty {
 		if b.due.After(now) {
 			continue
@@ -211,21 +246,31 @@ func (l *Limiter) claims(now time.Time) (claims []claim, more bool) {
 		if len(claims) == settleAtOnce {
 			return claims, true
 		}
-		claims = append(claims, claim{budget: b, taken: b.taken})
+		c := claim{budget: b, taken: b.taken, since: b.since, clock: b.clock}
+		if c.clock.ours.IsZero() {
+			c.clock = l.clock
+		}
+		claims = append(claims, c)
 		b.taken = 0
 		delete(l.dirty, b)
 	}
 	return claims, false
 }
 
-func (l *Limiter) exec(claims []claim) error {
-	ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
+func (l *Limiter) exec(claims []claim, began time.Time) error {
+	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 	defer cancel()
 	pipe := l.client.Pipeline()
 	for i := range claims {
 		c := &claims[i]
+		var span time.Duration
+		if c.taken > 0 {
+			span = began.Sub(c.since)
+		}
 		c.cmd = l.script.command(ctx, []string{l.name(c.budgetKey)}, c.taken,
-			strconv.FormatFloat(c.PerSecond, 'f', -1, 64), c.Burst)
+			strconv.FormatFloat(c.PerSecond, 'f', -1, 64), c.Burst,
+			strconv.FormatFloat(c.clock.at(began.Add(settleWithin)), 'f', 6, 64),
+			strconv.FormatFloat(span.Seconds(), 'f', 6, 64))
 		_ = pipe.Process(ctx, c.cmd)
 	}
 	_, err := pipe.Exec(ctx)
@@ -245,10 +290,11 @@ func (l *Limiter) exec(claims []claim) error {
 
 // apply notes what is left. What could not be settled is forgotten: it may
 // have been.
-func (l *Limiter) apply(claims []claim, err error) {
+func (l *Limiter) apply(claims []claim, err error, began time.Time) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.flying = time.Time{}
 	if err != nil {
 		l.failures.Add(1)
 		if !l.alone {
@@ -261,9 +307,18 @@ func (l *Limiter) apply(claims []claim, err error) {
 	}
 	for i := range claims {
 		c := &claims[i]
-		left, parseErr := strconv.ParseFloat(fmt.Sprint(c.cmd.Val()), 64)
-		if c.cmd.Err() != nil || parseErr != nil {
+		reply, _ := c.cmd.Val().([]any)
+		if c.cmd.Err() != nil || len(reply) != 2 {
 			continue
+		}
+		left, err := strconv.ParseFloat(text(reply[0]), 64)
+		at, err2 := strconv.ParseFloat(text(reply[1]), 64)
+		if err != nil || err2 != nil {
+			continue
+		}
+		c.budget.clock = clock{at, began} // it was read later, so this is ahead, if anything
+		if _, ok := l.client.(*goredis.ClusterClient); !ok {
+			l.clock = c.budget.clock
 		}
 		c.left, c.at = left-float64(c.budget.taken), now
 	}

@@ -63,7 +63,7 @@ func joined(ctx context.Context, of []*pending) *command {
 }
 
 // settle answers the callers. short is what WAIT came to.
-func (ld *load) settle(short error) {
+func (ld *load) settle(s *Store, short error) {
 	replies, ok := ld.cmd.Val().([]any)
 	parts := ld.cmd.script.parts
 	ok = ok && (!parts || len(replies) == len(ld.of))
@@ -74,15 +74,19 @@ func (ld *load) settle(short error) {
 		} else if ok {
 			reply = replies
 		}
-		p.settle(ld.cmd.Err(), reply, short)
+		err := ld.cmd.Err()
+		if err == nil {
+			err, _ = reply.(error) // of this part alone
+		}
+		if err != nil || parts { // a room can be removed when memory is full
+			s.wrote(err)
+		}
+		p.settle(err, reply, short)
 	}
 }
 
 func (p *pending) settle(err error, reply any, short error) {
 	defer close(p.done)
-	if err == nil {
-		err, _ = reply.(error) // of this part alone
-	}
 	switch {
 	case err != nil:
 		p.err = failed(err)

@@ -60,7 +60,8 @@ const (
 
 // Store is a [chat.Store] in Redis. Make one with [New], [NewWith] or [Open]
 // and end it with Close. It is also a [chat.RoomLister], a [chat.RoomRemover],
-// a [chat.EpochStarter], a [chat.Watcher] and a [chat.PresenceKeeper].
+// a [chat.EpochStarter], a [chat.Checker], a [chat.Watcher] and a
+// [chat.PresenceKeeper].
 type Store struct {
 	client  goredis.UniversalClient
 	cluster *goredis.ClusterClient // client, where it is one; else nil
@@ -76,10 +77,12 @@ type Store struct {
 	reads chan struct{} // bounds how many reads are on their way
 	wg    sync.WaitGroup
 
-	clock   steady.Clock // that messages age by
-	corrupt corruptLog
-	rooms   attended
-	masters atomic.Pointer[string] // digest of the lives of a cluster's masters
+	clock    steady.Clock // that messages age by
+	corrupt  corruptLog
+	troubles troubles
+	refusing atomic.Bool // changes were refused for a cause that has been logged
+	rooms    attended
+	masters  atomic.Pointer[string] // digest of the lives of a cluster's masters
 }
 
 var (
@@ -88,6 +91,7 @@ var (
 	_ chat.RoomLister   = (*Store)(nil)
 	_ chat.RoomRemover  = (*Store)(nil)
 	_ chat.EpochStarter = (*Store)(nil)
+	_ chat.Checker      = (*Store)(nil)
 )
 
 // maxReads is more than a pool has connections: they queue there.

@@ -18,6 +18,9 @@ const (
 	pollEvery = time.Second
 	grace     = 300 * time.Millisecond
 
+	// inspectEvery is after how many polls the server's settings are looked at.
+	inspectEvery = 5
+
 	// deaf is for how many polls a bucket may be ahead, in silence, until the
 	// subscription is given up.
 	deaf = 2
@@ -92,7 +95,10 @@ func (s *Store) watchOnce(ctx context.Context, l chat.Listener) (started bool, e
 	close(w.ready)
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	for {
+	for polls := 0; ; polls++ {
+		if polls%inspectEvery == 0 {
+			w.s.inspect(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return true, context.Cause(ctx)

@@ -1,0 +1,147 @@
+package redis_test
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/chattest"
+	"github.com/gabblehq/chat/internal/redistest"
+	"github.com/gabblehq/chat/storage/redis"
+)
+
+// lines is a log.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(b))
+	return len(b), nil
+}
+
+// with is how many lines have the text in them.
+func (l *lines) with(text string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.all {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
+// What a server refuses changes for is said to clients in our words, to the
+// operator once with what to do, and to who asks whether this server is ready.
+func TestRefusedChanges(t *testing.T) {
+	set := func(t *testing.T, c *goredis.Client, name, value string) {
+		require.NoError(t, c.ConfigSet(t.Context(), name, value).Err())
+	}
+	for _, row := range []struct {
+		name         string
+		told, logged string
+		begin, mend  func(t *testing.T, c *goredis.Client)
+	}{
+		{
+			"full", "the store is full", "raise maxmemory",
+			func(t *testing.T, c *goredis.Client) { set(t, c, "maxmemory", "1mb") },
+			func(t *testing.T, c *goredis.Client) { set(t, c, "maxmemory", "0") },
+		},
+		{
+			"replica", "the store takes no changes at present", "it is a replica",
+			func(t *testing.T, c *goredis.Client) {
+				require.NoError(t, c.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err())
+			},
+			func(t *testing.T, c *goredis.Client) {
+				require.NoError(t, c.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err())
+			},
+		},
+		{
+			"replicas", "the store takes no changes at present", "min-replicas-to-write",
+			func(t *testing.T, c *goredis.Client) { set(t, c, "min-replicas-to-write", "1") },
+			func(t *testing.T, c *goredis.Client) { set(t, c, "min-replicas-to-write", "0") },
+		},
+		{
+			"disk", "the store takes no changes at present", "cannot persist",
+			func(t *testing.T, c *goredis.Client) {
+				require.NoError(t, os.RemoveAll(c.ConfigGet(t.Context(), "dir").Val()["dir"]))
+				set(t, c, "save", "3600 1")
+				require.NoError(t, c.BgSave(t.Context()).Err())
+				require.Eventually(t, func() bool {
+					return redistest.InfoField(t.Context(), c, "persistence", "rdb_last_bgsave_status") == "err"
+				}, bound, 5e6)
+			},
+			func(t *testing.T, c *goredis.Client) { set(t, c, "save", "") },
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			c := client(t, server)
+			var log, told lines
+			s := open(t, server.URL(), redis.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			srv := chattest.New(t, &chat.Options{Store: s, Logger: slog.New(slog.NewTextHandler(&told, nil))})
+			alice := srv.Dial("alice")
+			alice.Join("r")
+			ready := func() (int, string) {
+				res, err := srv.HTTP("").Get("http://chat.test/chat/readyz")
+				require.NoError(t, err)
+				defer res.Body.Close()
+				body, err := io.ReadAll(res.Body)
+				require.NoError(t, err)
+				return res.StatusCode, string(body)
+			}
+			code, _ := ready()
+			require.Equal(t, http.StatusOK, code)
+
+			row.begin(t, c)
+			for range 20 {
+				ev := alice.Call(map[string]any{"type": "message", "room": "r", "content": "hello"})
+				require.Equal(t, "error", ev.Type)
+				require.Equal(t, chat.CodeUnavailable, ev.Code)
+				require.Equal(t, row.told, ev.Text)
+			}
+			require.Equal(t, 1, log.with(row.logged), "%v", log.all)
+			require.Equal(t, 1, told.with("not stored"), "%v", told.all)
+			code, body := ready()
+			require.Equal(t, http.StatusServiceUnavailable, code)
+			require.Contains(t, body, "store")
+			ev := alice.Call(map[string]any{"type": "history", "room": "r"})
+			require.Equal(t, "history", ev.Type, "reading goes on")
+
+			row.mend(t, c)
+			require.Eventually(t, func() bool {
+				code, _ := ready()
+				return code == http.StatusOK
+			}, bound, 5e6)
+			require.Equal(t, 1, log.with("takes changes again"))
+			alice.Send("r", "hello")
+		})
+	}
+}
+
+func TestEvictionThatIsSetLaterIsLogged(t *testing.T) {
+	srv := redistest.Start(t)
+	c := client(t, srv)
+	var log lines
+	s := open(t, srv.URL(), redis.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	watch(t, s)
+	for round := 1; round <= 2; round++ {
+		require.NoError(t, c.ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err())
+		require.Eventually(t, func() bool { return log.with("allkeys-lru") == round }, 3*bound, 5e6)
+		require.NoError(t, c.ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err())
+		require.Eventually(t, func() bool { return log.with("keeps all rooms again") == round }, 3*bound, 5e6)
+	}
+}
