@@ -188,7 +188,7 @@ func TestPresenceOfAServerThatWasAway(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, []string{"bob"}, online(t, g.srvs[0].Room("r")), "zoe's server is given up")
 		g.nodes[1].Up()
-		time.Sleep(3 * time.Second)
+		time.Sleep(6 * time.Second) // probed, attended again, read, told: each may be put off for a second
 		frames := news(zoe)
 		require.Len(t, frames, 1)
 		require.Equal(t, []string{"alice"}, frames[0].Leave)
