@@ -306,6 +306,9 @@ func TestHostThatPanicsOnceAnywhere(t *testing.T) {
 	} {
 		require.Positive(t, whole.seen[kind], "%s is never called", kind)
 		for at := 1; at <= whole.seen[kind]; at++ {
+			if at > 3 && at < whole.seen[kind]-1 {
+				continue // is like those before
+			}
 			m := &mines{kind: kind, at: at}
 			mined(t, m, 1)
 			if at == 1 {
