@@ -176,7 +176,9 @@ func TestAStoreThatStartsLaterIsWaitedFor(t *testing.T) {
 	for kind, open := range shared {
 		t.Run(kind, func(t *testing.T) {
 			d, store := far(t, open(t), 0)
+			d.mu.Lock()
 			d.absent = time.Now().Add(2 * time.Second)
+			d.mu.Unlock()
 			p := start(t, map[string]string{"GABBLE_STORE": store, "GABBLE_SECRET": testSecret})
 			require.Contains(t, p.log(), "waiting for the store")
 			require.Less(t, p.say(p.signIn("alice"), "n"), 300)
