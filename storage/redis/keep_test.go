@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,7 +73,7 @@ func TestNoncesAreKnownForTheirLifetime(t *testing.T) {
 func TestCorruptedRecordsAreLoggedOnce(t *testing.T) {
 	srv := redistest.Start(t)
 	c := client(t, srv)
-	var log bytes.Buffer
+	var log onceLog
 	s := open(t, srv.URL(), redis.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	add(t, s, "r", creation("r"))
 	m := add(t, s, "r", message("1")).Message
@@ -94,7 +95,26 @@ func TestCorruptedRecordsAreLoggedOnce(t *testing.T) {
 			require.Equal(t, "r", p.Room.ID)
 		}
 	}
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "record=settings") }, 10*time.Second, time.Millisecond)
 	require.Equal(t, 1, strings.Count(log.String(), `record="message 1"`))
 	require.Equal(t, 1, strings.Count(log.String(), "record=settings"))
 	require.NotContains(t, log.String(), "rubbish")
+}
+
+// onceLog is written to by the store's own goroutine.
+type onceLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *onceLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *onceLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
