@@ -26,9 +26,10 @@ import (
 //
 // The package storage/storagetest proves an implementation, and the methods of
 // [Change] help with it. Further powers are small optional interfaces:
-// [RoomLister], [RoomRemover], [Retainer], [Trimmer], [EpochStarter], [Checker], and of stores that several
-// servers share [Watcher] and [PresenceKeeper]. A wrapper shows those of the
-// store below by a method Unwrap() Store.
+// [RoomLister], [RoomRemover], [Retainer], [Trimmer], [EpochStarter],
+// [Checker], and of stores that several servers share [Watcher] and
+// [PresenceKeeper]. A wrapper shows those of the store below by a method
+// Unwrap() Store.
 type Store interface {
 	// Append applies changes to the room's newest state, atomically and in
 	// order, and answers each by itself: one that fails takes no position and
