@@ -47,7 +47,12 @@ func (h *holder) over(ev chattest.Event) {
 func (h *holder) resume(srv *chattest.Server, user string) {
 	h.t.Helper()
 	h.c = srv.Dial(user)
-	if ev := h.c.Resume("r", h.epoch, h.rev); ev.Reset {
+	var ev chattest.Event
+	require.Eventually(h.t, func() bool { // the server may not have noticed yet that its store is back
+		ev = h.c.Call(map[string]any{"type": "join", "room": "r", "epoch": h.epoch, "after": h.rev})
+		return ev.Type == "joined"
+	}, 3*bound, 5*time.Millisecond)
+	if ev.Reset {
 		h.resets++
 		h.over(ev)
 	}
