@@ -401,8 +401,9 @@ func (c *Client) Send(room, content string) Event {
 	return c.must(map[string]any{"type": "message", "room": room, "content": content})
 }
 
-// Barrier returns when the server has handled everything sent before it. What
-// it has led to on this connection can then be had with Drain.
+// Barrier returns when the server has taken up everything sent before it. What
+// it has led to on this connection can then be had with Drain, but for what
+// comes when the store has answered: wait for the answer of such a command.
 func (c *Client) Barrier() {
 	c.t.Helper()
 	c.must(map[string]any{"type": "ping"})
