@@ -302,8 +302,10 @@ func TestRepairsThatWaitHoldNothing(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Len(t, store.read, places)
+		answered := make(map[string]bool)
 		for i := range rooms {
 			if room := fmt.Sprint("r", i); !store.read[room] {
+				answered[room] = true
 				require.Equal(t, "ack", readers[i].Call(map[string]any{"type": "message", "room": room, "content": "two"}).Type,
 					"a room that waits for its repair goes on")
 			}
@@ -312,7 +314,7 @@ func TestRepairsThatWaitHoldNothing(t *testing.T) {
 		synctest.Wait()
 		for i := range rooms {
 			require.Equal(t, "one", readers[i].Expect("message").Message.Content)
-			if room := fmt.Sprint("r", i); i >= places {
+			if room := fmt.Sprint("r", i); answered[room] {
 				require.Equal(t, "two", readers[i].Expect("message").Message.Content, room)
 			}
 		}
