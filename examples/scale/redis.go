@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -52,13 +53,19 @@ func startRedis(ctx context.Context) (*redisServer, error) {
 	s.cmd = exec.Command(bin, "--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--logfile", log,
 		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--daemonize", "no")
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should this program be killed itself
-	if err := s.cmd.Start(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.dir))
-	}
+	started := make(chan error)
 	go func() {
 		defer close(s.ended)
-		_ = s.cmd.Wait()
+		runtime.LockOSThread() // the end of the thread that has started it would end it
+		err := s.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = s.cmd.Wait()
+		}
 	}()
+	if err := <-started; err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
 	if err := s.ready(ctx, "127.0.0.1:"+port); err != nil {
 		text, _ := os.ReadFile(log)
 		s.stop()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,10 @@ func (s *Server) run(t testing.TB, name string, args ...string) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = s.dir
 	lower(cmd)
+	// The end of the thread that has started a child counts as that of its
+	// parent; an event loop of a server under test takes its thread along.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s %s: %s", name, strings.Join(args, " "), out)
 }

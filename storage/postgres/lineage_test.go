@@ -195,9 +195,18 @@ var ways = []struct {
 	}},
 }
 
-// flush lets nothing wait in memory.
+// flush lets nothing wait in memory. The server may still be coming back.
 func flush(t *testing.T, e *era) {
-	execute(t, e.admin, "CHECKPOINT")
+	t.Helper()
+	soon(t, func() bool {
+		conn, err := pgx.Connect(t.Context(), e.admin)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = conn.Close(context.Background()) }()
+		_, err = conn.Exec(t.Context(), "CHECKPOINT")
+		return err == nil
+	}, "the server writes down what it has")
 }
 
 // dataOnly leaves out what the servers that run write by themselves.

@@ -172,6 +172,11 @@ func (w *watcher) poll(ctx context.Context) error {
 	}
 	other := life != w.life // the tables have been put back under this connection
 	w.snapshot, w.life = snapshot, life
+	if other {
+		// Hints may have been put back with the rooms, and are numbered from there:
+		// new ones have numbers that have been told before.
+		w.seen, w.told = [2]map[int64]bool{}, [2]map[string]chat.Position{}
+	}
 	if n == pollMost || other {
 		w.l.Missed(nil)
 	} else if err := w.tellLost(ctx, lost); err != nil {
