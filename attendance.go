@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // attendance keeps the other servers informed of who is here, and this one of
@@ -58,7 +60,7 @@ func (a *attendance) say(room string, who *identity, gone bool) {
 		a.resay = true
 	}
 	a.mu.Unlock()
-	poke(a.wake)
+	work.Notify(a.wake)
 }
 
 // described is what other servers are told of a user.
@@ -220,7 +222,7 @@ func (a *attendance) bury(alive []string, asOf time.Time) {
 func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
 	for i, n := 0, len(rooms); i < n; i += presenceAtOnce {
 		if i > 0 {
-			pause(ctx, breather) // others have use for the store, too
+			work.Sleep(ctx, breather) // others have use for the store, too
 		}
 		if err := a.readBatch(ctx, rooms[i:min(i+presenceAtOnce, n)]); err != nil {
 			return err

@@ -43,7 +43,7 @@ func (s *Server) authenticate(c *call) error {
 // may hang: those who are in already must not need what waits for it.
 type authTurn struct{ *call }
 
-func (a authTurn) work() {
+func (a authTurn) Work() {
 	c, s := a.call, a.s
 	defer func() {
 		if s.finish(c) {

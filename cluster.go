@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // cluster is a server's part in a group of servers that share a store. The
@@ -82,12 +84,12 @@ func (c *cluster) run() {
 func (c *cluster) keep(loop func()) {
 	for ended := false; !ended; {
 		func() {
-			defer rescue(c.srv.log, "a loop of the cluster")
+			defer work.Recover(c.srv.log, "a loop of the cluster")
 			loop()
 			ended = true
 		}()
 		if !ended {
-			pause(c.srv.ctx, watchAgain)
+			work.Sleep(c.srv.ctx, watchAgain)
 			ended = c.srv.ctx.Err() != nil
 		}
 	}
@@ -101,7 +103,7 @@ func (c *cluster) careful(covers func(room string) bool) func(room string) bool 
 	}
 	return func(room string) (yes bool) {
 		yes = true
-		defer rescue(c.srv.log, "what a store has missed")
+		defer work.Recover(c.srv.log, "what a store has missed")
 		return covers(room)
 	}
 }
@@ -115,7 +117,7 @@ func (c *cluster) watch() {
 			return
 		}
 		c.srv.log.Error("chat: not told what other servers do", "error", err)
-		pause(ctx, watchAgain)
+		work.Sleep(ctx, watchAgain)
 	}
 }
 
@@ -142,24 +144,6 @@ func (c *cluster) leave() {
 	})
 }
 
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-// poke makes sure that whoever reads from ch does so once more.
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
 // room returns the id of the room that a key of the store names, if it is one
 // of this server's tenant.
 func (s *Server) roomOf(key string) (id string, ok bool) {
@@ -169,13 +153,13 @@ func (s *Server) roomOf(key string) (id string, ok bool) {
 
 // Appended implements [Listener].
 func (c *cluster) Appended(h Hint) {
-	defer rescue(c.srv.log, "a hint")
+	defer work.Recover(c.srv.log, "a hint")
 	id, ok := c.srv.roomOf(h.Room)
 	if !ok {
 		return
 	}
 	if id == controlRoom {
-		poke(c.control)
+		work.Notify(c.control)
 		return
 	}
 	if r := c.srv.peek(id); r != nil {
@@ -186,7 +170,7 @@ func (c *cluster) Appended(h Hint) {
 
 // Present implements [Listener].
 func (c *cluster) Present(room string, changes []Attendance) {
-	defer rescue(c.srv.log, "a hint")
+	defer work.Recover(c.srv.log, "a hint")
 	id, ok := c.srv.roomOf(room)
 	if !ok || c.attendance == nil {
 		return
@@ -212,5 +196,5 @@ func (c *cluster) doubtful(covers func(room string) bool) {
 		c.missed = append(c.missed, covers)
 	}
 	c.mu.Unlock()
-	poke(c.compare)
+	work.Notify(c.compare)
 }

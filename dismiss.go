@@ -88,10 +88,10 @@ func (u *UserSessions) SignOut(ctx context.Context, sessions ...string) (int, er
 
 func (u *UserSessions) dismiss(ctx context.Context, o controlOrder) (int, error) {
 	s := u.srv
-	if !s.inUse.enter() {
+	if !s.inUse.Enter() {
 		return 0, ErrServerClosed
 	}
-	defer s.inUse.leave()
+	defer s.inUse.Leave()
 	n := s.dismiss(o)
 	if s.cluster == nil {
 		return n, nil

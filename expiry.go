@@ -16,8 +16,8 @@ type expirySweep struct {
 	next int
 }
 
-func (e *expirySweep) ring(now time.Time) {
-	defer e.srv.timers.at(now.Add(expirySweepEvery), e) // whatever happens
+func (e *expirySweep) Ring(now time.Time) {
+	defer e.srv.timers.At(now.Add(expirySweepEvery), e) // whatever happens
 	users := &e.srv.users
 	for _, s := range users.shard(e.next) {
 		if who := s.who.Load(); who != nil {
@@ -32,6 +32,6 @@ func (e *expirySweep) ring(now time.Time) {
 func (s *session) expire(who *identity, now time.Time) {
 	// Twice the round: a machine that was held up must not miss it.
 	if at, ok := s.srv.expires(who); ok && at.Before(now.Add(2*expiryRound)) {
-		s.srv.timers.at(at, s)
+		s.srv.timers.At(at, s)
 	}
 }

@@ -24,7 +24,7 @@ func (s *session) handle(c *call, payload []byte) error {
 		return nil
 	}
 	if c.wire.Type == wire.TypeAuth {
-		s.srv.work.auths.run(authTurn{c})
+		s.srv.workers.auths.Run(authTurn{c})
 		return errMoved
 	}
 	if !s.speaks(c) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // health knows whether the store answers. While it does not, nobody waits for
@@ -118,7 +120,7 @@ func (h *health) end(began time.Time, err error) {
 		h.slowest.note(time.Since(began))
 		h.answered.Add(1)
 		if h.fallen.Load() {
-			poke(h.news)
+			work.Notify(h.news)
 		}
 	}
 	h.calls.Add(-1)
@@ -198,7 +200,7 @@ func (h *health) run() {
 	defer h.wg.Done()
 	defer func() {
 		if v := recover(); v != nil {
-			rescued(h.log, "the probe of the store", v)
+			work.LogPanic(h.log, "the probe of the store", v)
 			h.mu.Lock()
 			h.probing = false
 			h.mu.Unlock()

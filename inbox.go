@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // inbox holds the commands that have come in and are not under way yet.
@@ -51,11 +52,11 @@ func (s *session) enqueue(payload []byte) {
 // turn has somebody take up the session's commands; the caller has claimed the
 // turn. Who is nobody yet can only say who they are.
 func (s *session) turn() {
-	p := &s.srv.work.turns
+	p := s.srv.workers.turns
 	if s.who.Load() == nil {
-		p = &s.srv.work.auths
+		p = s.srv.workers.auths
 	}
-	p.run(s)
+	p.Run(s)
 }
 
 // claim takes the turn if it is free and there is something to do. The lock is
@@ -72,7 +73,7 @@ func (s *session) claim() bool {
 // work takes up the session's commands one by one; it has the turn. A command
 // that has entered its room's queue is answered by who commits it, and the next
 // is taken up; one inside a middleware gives the turn away.
-func (s *session) work() {
+func (s *session) Work() {
 	for {
 		payload, join, ok := s.take()
 		if !ok {
@@ -106,7 +107,7 @@ func (s *session) work() {
 func (s *session) attempt(c *call, handle func(*call) error) (where error) {
 	defer func() {
 		if v := recover(); v != nil {
-			rescued(s.srv.log, "a command", v)
+			work.LogPanic(s.srv.log, "a command", v)
 			s.refuse(c, &Error{Code: CodeInternal, Message: "internal error"})
 		}
 	}()

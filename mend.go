@@ -3,6 +3,8 @@ package chat
 import (
 	"errors"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // remake makes a room that the store has lost anew, with the settings that it
@@ -48,7 +50,7 @@ func (r *liveRoom) makeSure() {
 	if err == nil {
 		return
 	}
-	if p, ok := errors.AsType[*panicError](err); ok {
+	if p, ok := errors.AsType[*work.Panic](err); ok {
 		r.srv.log.Error("chat: hole in a room not read", "room", r.id, "error", p)
 	}
 	r.note((*upkeep).postpone)
@@ -56,7 +58,7 @@ func (r *liveRoom) makeSure() {
 		return // looked after when the store answers again
 	}
 	r.hold()
-	r.srv.timers.at(time.Now().Add(doubtFor), (*doubtTimer)(r))
+	r.srv.timers.At(time.Now().Add(doubtFor), (*doubtTimer)(r))
 }
 
 // doubtFor is how long a room waits before it asks the store again.
@@ -65,7 +67,7 @@ const doubtFor = time.Second
 // doubtTimer has a committer make sure.
 type doubtTimer liveRoom
 
-func (d *doubtTimer) ring(time.Time) {
+func (d *doubtTimer) Ring(time.Time) {
 	r := (*liveRoom)(d)
 	r.note((*upkeep).again)
 	r.release()

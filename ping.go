@@ -47,7 +47,7 @@ type latePing struct {
 	payload []byte
 }
 
-func (l *latePing) ring(time.Time) {
+func (l *latePing) Ring(time.Time) {
 	s := l.s
 	s.mu.Lock()
 	in := s.inbox

@@ -116,7 +116,7 @@ func (r *liveRoom) depart(who *identity, said bool) (last bool) {
 		p.drops++
 		p.dropped = true
 		r.hold()
-		r.srv.timers.at(time.Now().Add(r.srv.opt.Limits.LeaveGrace), &grace{r, who.id(), p.drops})
+		r.srv.timers.At(time.Now().Add(r.srv.opt.Limits.LeaveGrace), &grace{r, who.id(), p.drops})
 		r.mu.Unlock()
 		return true
 	}
@@ -145,7 +145,7 @@ type grace struct {
 	drops uint16
 }
 
-func (g *grace) ring(now time.Time) {
+func (g *grace) Ring(now time.Time) {
 	r := g.room
 	var frame []byte
 	r.mu.Lock()
@@ -225,7 +225,7 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 		if !r.presenceDue {
 			r.presenceDue = true
 			r.hold()
-			r.srv.timers.at(now.Add(wait), (*presenceTimer)(r))
+			r.srv.timers.At(now.Add(wait), (*presenceTimer)(r))
 		}
 		return nil
 	}
@@ -248,7 +248,7 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 // presenceTimer tells the news that had to wait.
 type presenceTimer liveRoom
 
-func (t *presenceTimer) ring(now time.Time) {
+func (t *presenceTimer) Ring(now time.Time) {
 	r := (*liveRoom)(t)
 	r.mu.Lock()
 	r.presenceDue = false

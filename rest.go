@@ -92,11 +92,11 @@ type restFunc func(r *http.Request, c *call, run func() error) (status int, body
 func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f restFunc) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
-	if !s.inUse.enter() {
+	if !s.inUse.Enter() {
 		s.writeError(w, r, asError(ErrServerClosed))
 		return
 	}
-	defer s.inUse.leave()
+	defer s.inUse.Leave()
 	if err := s.cors(w, r); err != nil {
 		s.writeError(w, r, err)
 		return

@@ -141,10 +141,10 @@ var errTooManyRevoked = &Error{Code: CodeUnavailable, Message: "permissions chan
 // nil; its error says that they have not been told. It is for permissions that
 // only the host knows of, right after they have ended.
 func (s *Server) Revoke(ctx context.Context, user, room string) error {
-	if !s.inUse.enter() {
+	if !s.inUse.Enter() {
 		return ErrServerClosed
 	}
-	defer s.inUse.leave()
+	defer s.inUse.Leave()
 	s.revoke(ctx, user, room)
 	if s.cluster == nil {
 		return nil

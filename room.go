@@ -28,13 +28,13 @@ func (r *Room) use() (*liveRoom, func(), error) {
 	if !ValidRoomID(r.id) {
 		return nil, nil, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
 	}
-	if !r.srv.inUse.enter() {
+	if !r.srv.inUse.Enter() {
 		return nil, nil, ErrServerClosed
 	}
 	live := r.srv.acquire(r.id)
 	return live, func() {
 		live.release()
-		r.srv.inUse.leave()
+		r.srv.inUse.Leave()
 	}, nil
 }
 

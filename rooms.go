@@ -25,10 +25,10 @@ func (s *Server) Rooms(ctx context.Context, cursor string, limit int) (RoomPage,
 	if !ok {
 		return RoomPage{}, errCursor
 	}
-	if !s.inUse.enter() {
+	if !s.inUse.Enter() {
 		return RoomPage{}, ErrServerClosed
 	}
-	defer s.inUse.leave()
+	defer s.inUse.Leave()
 	store, err := s.lister()
 	if err != nil {
 		return RoomPage{}, err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 	"github.com/gabblehq/chat/transport"
 )
 
@@ -31,8 +32,8 @@ type Server struct {
 
 	transport *transport.Transport
 	hub       *hub.Hub
-	work      pools
-	timers    *timers
+	workers   workers
+	timers    *work.Timers
 	rooms     roomTable
 	reading   reading
 	users     directory
@@ -60,7 +61,7 @@ type Server struct {
 	salt    uint64        // makes session ids unguessable
 	count   counters
 	start   time.Time
-	inUse   gate
+	inUse   work.Gate
 	closing atomic.Bool // draining: no new connections
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -82,7 +83,7 @@ func New(o *Options) (*Server, error) {
 	start := time.Now()
 	start = start.Add(-time.Duration(start.Nanosecond()) % time.Millisecond) // a whole one, for whole ones after it
 	s := &Server{
-		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(start, opt.Logger),
+		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: work.NewTimers(start, opt.Logger),
 		looks: NewLimiter(), noise: NewLimiter(), start: start,
 	}
 	s.ending.init()
@@ -110,7 +111,7 @@ func New(o *Options) (*Server, error) {
 		Lanes: tr.Loops(), RingFrames: l.RingFrames, RingBytes: l.RingBytes,
 		TotalBytes: l.NodeRingBytes, Fills: l.Backfill, Pack: pack, Logger: opt.Logger,
 	})
-	s.work.init(s.log)
+	s.workers = newWorkers(s.log)
 	s.rooms.init()
 	s.reading.init()
 	s.revoked.init()
@@ -122,8 +123,8 @@ func New(o *Options) (*Server, error) {
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	s.salt = binary.LittleEndian.Uint64(salt[:])
-	s.timers.at(time.Now().Add(ringIdle), (*ringSweep)(s))
-	s.timers.at(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
+	s.timers.At(time.Now().Add(ringIdle), (*ringSweep)(s))
+	s.timers.At(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
 	s.repairs.free = l.Backfill
 	s.health = health{store: opt.Store, probe: s.key("~ready"), timeout: l.StoreTimeout, log: opt.Logger, healed: s.healed}
 	s.health.init(s.ctx)
@@ -148,9 +149,9 @@ const ringIdle = time.Minute
 // ringSweep drops the frames of idle rooms, over and over.
 type ringSweep Server
 
-func (rs *ringSweep) ring(now time.Time) {
+func (rs *ringSweep) Ring(now time.Time) {
 	s := (*Server)(rs)
-	defer s.timers.at(now.Add(ringIdle/2), rs) // whatever happens
+	defer s.timers.At(now.Add(ringIdle/2), rs) // whatever happens
 	s.hub.Trim(ringIdle)
 }
 

@@ -99,7 +99,7 @@ func (s *session) Message(c *transport.Conn, payload []byte, binary bool) {
 	payload = append(make([]byte, 0, len(payload)), payload...)
 	s.enqueue(payload)
 	if ping != nil {
-		s.srv.timers.at(time.Now().Add(pongWithin), &latePing{s, payload})
+		s.srv.timers.At(time.Now().Add(pongWithin), &latePing{s, payload})
 	}
 }
 
@@ -130,13 +130,13 @@ func (s *session) Closed(*transport.Conn, uint16, error) {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
-	s.srv.work.chores.run((*farewell)(s))
+	s.srv.workers.chores.Run((*farewell)(s))
 }
 
 // farewell takes a session that has ended out of everything.
 type farewell session
 
-func (f *farewell) work() {
+func (f *farewell) Work() {
 	s := (*session)(f)
 	s.mu.Lock()
 	who, subs := s.who.Load(), s.subs
@@ -229,7 +229,7 @@ func (s *session) encoded(encode func(b []byte) []byte, use func(frame []byte)) 
 
 // ring closes the session if it still is nobody, or if its token has expired;
 // it may have shown another one meanwhile.
-func (s *session) ring(now time.Time) {
+func (s *session) Ring(now time.Time) {
 	switch who := s.who.Load(); {
 	case who == nil:
 		s.conn.Close(wire.CloseIdle, "no auth in time")

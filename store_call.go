@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // callStore calls the store under the server's deadline, catches its panics,
@@ -52,15 +54,15 @@ func (s *Server) callStore(ctx context.Context, f func(context.Context) error) e
 // with their store.
 func (s *Server) Ready(ctx context.Context) error {
 	for {
-		if !s.inUse.enter() {
+		if !s.inUse.Enter() {
 			return ErrServerClosed
 		}
 		err := s.askStore(ctx)
-		s.inUse.leave()
+		s.inUse.Leave()
 		if err == nil || !outage(err) {
 			return err
 		}
-		pause(ctx, probeEvery)
+		work.Sleep(ctx, probeEvery)
 		if ctx.Err() != nil {
 			return err
 		}
@@ -104,6 +106,6 @@ func (s *Server) awaitStore(f func() (Position, error)) (at Position, err error)
 			s.log.Warn("chat: waiting for the store, which does not answer yet", "for", startFor, "error", err)
 			said = true
 		}
-		pause(ctx, probeEvery)
+		work.Sleep(ctx, probeEvery)
 	}
 }

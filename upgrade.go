@@ -157,7 +157,7 @@ func (s *Server) openSession(conn *transport.Conn, from origin, who *User, begun
 		return sess
 	}
 	if who == nil {
-		s.timers.at(time.Now().Add(s.opt.Limits.AuthTimeout), sess)
+		s.timers.At(time.Now().Add(s.opt.Limits.AuthTimeout), sess)
 		return sess
 	}
 	if sess.adopt(who, begun) == nil {
