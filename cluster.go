@@ -131,7 +131,7 @@ func (c *cluster) leave() {
 	}
 	close(c.attendance.leave)
 	<-c.attendance.left
-	if c.srv.health.down() {
+	if c.srv.health.Down() {
 		return // the lease runs out by itself
 	}
 	l := &c.srv.opt.Limits

@@ -190,7 +190,7 @@ func (r *liveRoom) append(group []*commit, known Position) {
 		for _, c := range group {
 			c.result = Result{Err: err}
 		}
-		if !r.srv.health.down() { // which has been said
+		if !r.srv.health.Down() { // which has been said
 			r.srv.unstored.warnOf(asError(err).Message, r.srv.log, "chat: not stored", "room", r.id, "changes", len(changes), "error", err)
 		}
 		return

@@ -32,7 +32,7 @@ func (c *cluster) compareLoop() {
 			work.Notify(c.control)
 		}
 		if err := c.compareRooms(covers); err != nil && ctx.Err() == nil {
-			if !c.srv.health.down() { // which has been said
+			if !c.srv.health.Down() { // which has been said
 				c.srv.log.Warn("chat: rooms not compared with the store", "error", err)
 			}
 			work.Sleep(ctx, doubtFor)

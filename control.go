@@ -78,7 +78,7 @@ func (c *cluster) trimOrders() {
 	err := c.srv.callStore(c.srv.ctx, func(ctx context.Context) error {
 		return t.Trim(ctx, c.srv.key(controlRoom), keepOrders)
 	})
-	if err != nil && !outage(err) {
+	if err != nil && !unanswered(err) {
 		c.srv.log.Warn("chat: control log not trimmed", "error", err)
 	}
 }
@@ -112,7 +112,7 @@ func (c *cluster) controlLoop(r *liveRoom, at Position, known bool) {
 			return err
 		})
 		known = known || err == nil
-		if err != nil && !c.srv.health.down() && c.srv.ctx.Err() == nil {
+		if err != nil && !c.srv.health.Down() && c.srv.ctx.Err() == nil {
 			c.srv.log.Warn("chat: control log not read", "error", err)
 			work.Sleep(c.srv.ctx, doubtFor)
 			work.Notify(c.control)

@@ -114,7 +114,7 @@ func (s *Server) stop(ctx context.Context) {
 		if s.cluster != nil {
 			s.cluster.wg.Wait()
 		}
-		s.health.wait()
+		s.health.Wait()
 		s.hub.Close()
 		s.timers.Stop()
 	})

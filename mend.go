@@ -54,7 +54,7 @@ func (r *liveRoom) makeSure() {
 		r.srv.log.Error("chat: hole in a room not read", "room", r.id, "error", p)
 	}
 	r.note((*upkeep).postpone)
-	if r.srv.health.down() {
+	if r.srv.health.Down() {
 		return // looked after when the store answers again
 	}
 	r.hold()
@@ -110,7 +110,7 @@ func (r *liveRoom) catchUp() error {
 			}
 		}
 		if err != nil {
-			if !r.srv.health.down() {
+			if !r.srv.health.Down() {
 				r.srv.log.Warn("chat: hole in a room not read", "room", r.id, "after", head, "error", err)
 			}
 			return err

@@ -422,7 +422,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	if s.closing.Load() {
 		reason = "draining"
 	} else {
-		ctx, cancel := context.WithTimeout(r.Context(), max(time.Second, s.health.patience()))
+		ctx, cancel := context.WithTimeout(r.Context(), max(time.Second, s.health.Patience()))
 		defer cancel()
 		if s.askStore(ctx) != nil || s.checkStore(ctx) != nil {
 			reason = "store"

@@ -15,6 +15,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/outage"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/internal/work"
 	"github.com/gabblehq/chat/transport"
@@ -39,9 +40,9 @@ type Server struct {
 	users     directory
 	profiles  profiles
 	floors    floors
-	looks     Limiter // of firstAnswer
-	noise     Limiter // of frames that are no commands
-	health    health
+	looks     Limiter          // of firstAnswer
+	noise     Limiter          // of frames that are no commands
+	health    *outage.Detector // of the store
 	admission admission
 	requests  requests
 	origins   origins
@@ -126,8 +127,7 @@ func New(o *Options) (*Server, error) {
 	s.timers.At(time.Now().Add(ringIdle), (*ringSweep)(s))
 	s.timers.At(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
 	s.repairs.free = l.Backfill
-	s.health = health{store: opt.Store, probe: s.key("~ready"), timeout: l.StoreTimeout, log: opt.Logger, healed: s.healed}
-	s.health.init(s.ctx)
+	s.health = s.watchStore()
 	if s.cluster = newCluster(s); s.cluster != nil {
 		s.cluster.run()
 	}
