@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/gabblehq/chat/internal/door"
 )
 
 // requests counts the REST calls under way, each of which holds a connection: in all,
@@ -17,13 +19,13 @@ type requests struct {
 
 	mu     sync.Mutex
 	n      int
-	byIP   map[netip.Addr]int // only who has some
-	byUser map[string]int
+	byIP   door.Counts[netip.Addr]
+	byUser door.Counts[string]
 }
 
 func (q *requests) init(l *Limits) {
 	q.most, q.perIP, q.perUser = l.Requests, l.ConnectionsPerIP, max(l.Requests/4, 4)
-	q.byIP, q.byUser = make(map[netip.Addr]int), make(map[string]int)
+	q.byIP, q.byUser = make(door.Counts[netip.Addr]), make(door.Counts[string])
 }
 
 var (
@@ -33,31 +35,26 @@ var (
 
 // enter counts a call in; leave goes with it if that succeeds.
 func (q *requests) enter(ip netip.Addr) error {
-	ip = network(ip)
+	ip = door.Network(ip)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.n >= q.most {
 		return errBusy
 	}
-	if q.perIP > 0 && ip.IsValid() {
-		if q.byIP[ip] >= q.perIP {
-			return errFullIP
-		}
-		q.byIP[ip]++
+	if q.perIP > 0 && ip.IsValid() && !q.byIP.Enter(ip, q.perIP) {
+		return errFullIP
 	}
 	q.n++
 	return nil
 }
 
 func (q *requests) leave(ip netip.Addr) {
-	ip = network(ip)
+	ip = door.Network(ip)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.n--
 	if q.perIP > 0 && ip.IsValid() {
-		if q.byIP[ip]--; q.byIP[ip] <= 0 {
-			delete(q.byIP, ip)
-		}
+		q.byIP.Leave(ip)
 	}
 }
 
@@ -65,19 +62,16 @@ func (q *requests) leave(ip netip.Addr) {
 func (q *requests) enterUser(id string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.byUser[id] >= q.perUser {
+	if !q.byUser.Enter(id, q.perUser) {
 		return errBusyUser
 	}
-	q.byUser[id]++
 	return nil
 }
 
 func (q *requests) leaveUser(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.byUser[id]--; q.byUser[id] <= 0 {
-		delete(q.byUser, id)
-	}
+	q.byUser.Leave(id)
 }
 
 // within gives a request's body until then to come, also what nobody is going to read:

@@ -45,7 +45,6 @@ type Server struct {
 	health    *outage.Detector // of the store
 	admission admission
 	requests  requests
-	origins   origins
 	strangers sampler
 	unstored  sampler // changes that the store has not taken
 	revoked   revocations
@@ -94,8 +93,7 @@ func New(o *Options) (*Server, error) {
 		DeadCode: wire.CloseIdle, StallCode: wire.CloseLagging,
 		Deflate: opt.Compression, Logger: opt.Logger,
 	}
-	s.origins = readOrigins(opt.Origins, func(string, string, ...any) {}) // settle has complained
-	s.admission.init(l)
+	s.admission.init(opt)
 	s.requests.init(l)
 	s.admit(&to)
 	tr, err := transport.New(to)

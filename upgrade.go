@@ -84,7 +84,7 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	}
 	u.Deflate = who != nil // see Options.Compression
 	from := origin{host: clip(r.Host)}
-	if peer, _ := netip.ParseAddrPort(r.RemoteAddr); peer.Addr().Unmap() != ip || s.admission.perIP > 0 {
+	if peer, _ := netip.ParseAddrPort(r.RemoteAddr); peer.Addr().Unmap() != ip || s.opt.Limits.ConnectionsPerIP > 0 {
 		from.ip = ip // to be known when the connection is gone, too
 	}
 	return u, func(conn *transport.Conn) transport.Handler { return s.seated(s.openSession(conn, from, who, begun)) }, nil
