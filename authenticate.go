@@ -122,7 +122,7 @@ func (s *session) adopt(u *User, begun uint64) error {
 	if ended {
 		return errGone
 	}
-	users := &s.srv.users
+	users := s.srv.users
 	if before != nil && before.id() == who.id() {
 		s.who.Store(who)
 		s.expire(who, time.Now())
@@ -130,10 +130,10 @@ func (s *session) adopt(u *User, begun uint64) error {
 		return nil
 	}
 	if before != nil {
-		users.remove(s, before.id())
+		users.Remove(s, before.id())
 	}
 	s.who.Store(who)
-	if surplus := users.add(s, who.id(), s.srv.opt.Limits.Sessions); surplus != nil {
+	if surplus := users.Add(s, s.srv.opt.Limits.Sessions); surplus != nil {
 		surplus.conn.Close(wire.CloseReplaced, "too many sessions")
 	}
 	guests := &s.srv.guests
@@ -146,7 +146,7 @@ func (s *session) adopt(u *User, begun uint64) error {
 	ended = s.ended
 	s.mu.Unlock()
 	if ended {
-		users.remove(s, who.id())
+		users.Remove(s, who.id())
 		return errGone
 	}
 	s.expire(who, time.Now())
@@ -161,7 +161,7 @@ func (s *session) adopt(u *User, begun uint64) error {
 // remove forgets a session that has ended.
 func (s *Server) remove(sess *session, who *identity) {
 	if who != nil {
-		s.users.remove(sess, who.id())
+		s.users.Remove(sess, who.id())
 		return
 	}
 	s.guests.mu.Lock()

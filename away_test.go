@@ -7,13 +7,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/gabblehq/chat/internal/directory"
 )
 
 // presenceServer is a server of which only presence is there.
 func presenceServer() *Server {
 	s := &Server{}
-	s.users.init()
-	s.profiles.dir = &s.users
+	s.users = directory.New[*session]()
+	s.profiles.connected = s.connected
 	s.cluster = &cluster{srv: s, node: "self"}
 	return s
 }

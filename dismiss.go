@@ -109,7 +109,7 @@ func (s *Server) dismiss(o controlOrder) (n int) {
 		// First: who is not in the directory yet looks here afterwards.
 		s.dismissed.note(o.User, code, reason)
 	}
-	for _, sess := range s.users.sessions(o.User) {
+	for _, sess := range s.users.Under(o.User) {
 		if len(o.Sessions) == 0 || slices.Contains(o.Sessions, sess.name()) {
 			sess.conn.Close(code, reason)
 			n++

@@ -1,13 +1,17 @@
 package chat
 
-import "time"
+import (
+	"time"
+
+	"github.com/gabblehq/chat/internal/directory"
+)
 
 // A token lasts for hours, and a timer for each session until then would cost
 // more than the rest of it. So an expirySweep looks at a part of the sessions
 // every second, and only what ends before it comes by again gets a timer.
 const (
 	expirySweepEvery = time.Second
-	expiryRound      = time.Duration(len(directory{}.shards)) * expirySweepEvery
+	expiryRound      = directory.Shards * expirySweepEvery
 )
 
 // expirySweep visits one shard of the directory after the other.
@@ -18,13 +22,13 @@ type expirySweep struct {
 
 func (e *expirySweep) Ring(now time.Time) {
 	defer e.srv.timers.At(now.Add(expirySweepEvery), e) // whatever happens
-	users := &e.srv.users
-	for _, s := range users.shard(e.next) {
+	users := e.srv.users
+	for _, s := range users.Shard(e.next) {
 		if who := s.who.Load(); who != nil {
 			s.expire(who, now)
 		}
 	}
-	e.next = (e.next + 1) % len(users.shards)
+	e.next = (e.next + 1) % directory.Shards
 }
 
 // expire has ring called when who expires, unless that is so late that the

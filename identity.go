@@ -48,6 +48,16 @@ func (s *Server) identity(u *User) *identity {
 	return who
 }
 
+// connected returns who a user is that has a session here, else nil.
+func (s *Server) connected(user string) *identity {
+	if sess := s.users.Latest(user); sess != nil {
+		if who := sess.user(); who.id() == user { // it may have become somebody else's meanwhile
+			return who
+		}
+	}
+	return nil
+}
+
 // ends is when the token expires, in milliseconds since the start of the Server,
 // and whether it ever does.
 func (who *identity) ends() (ms int64, ever bool) {

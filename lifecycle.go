@@ -177,7 +177,7 @@ func (s *Server) drain(ctx context.Context, hurry <-chan struct{}) {
 
 // sessions returns all sessions there are.
 func (s *Server) sessions() []*session {
-	list := s.users.all()
+	list := s.users.All()
 	s.guests.mu.Lock()
 	defer s.guests.mu.Unlock()
 	for sess := range s.guests.set {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat/internal/directory"
 )
 
 func liveHeap() int64 {
@@ -23,8 +25,8 @@ func liveHeap() int64 {
 func TestPresenceAllocPerRemoteUser(t *testing.T) {
 	const rooms, members, limit = 3000, 20, 350 // all of them fit into what names are known by
 	s := &Server{}
-	s.users.init()
-	s.profiles.dir = &s.users
+	s.users = directory.New[*session]()
+	s.profiles.connected = s.connected
 	s.cluster = &cluster{srv: s, node: "self"}
 	live := make([]*liveRoom, rooms)
 	for i := range live {

@@ -13,8 +13,8 @@ import (
 // profiles says what users are called. Who is connected is known; for others
 // the host is asked, and the answers are kept for a short while.
 type profiles struct {
-	dir    *directory
-	lookup func(context.Context, []string) ([]User, error) // nil: nobody to ask
+	connected func(id string) *identity                       // nil: they are not
+	lookup    func(context.Context, []string) ([]User, error) // nil: nobody to ask
 
 	asked     atomic.Int32 // lookups under way
 	slowUntil atomic.Int64 // nanoseconds since the start
@@ -135,7 +135,7 @@ func (p *profiles) describe(ctx context.Context, ids []string, wait time.Duratio
 // recall returns what is known of a user without asking, and whether that is
 // to be relied on.
 func (p *profiles) recall(id string, now time.Time) (u wire.User, sure bool) {
-	if who := p.dir.who(id); who != nil {
+	if who := p.connected(id); who != nil {
 		return who.public(), true
 	}
 	p.mu.Lock()

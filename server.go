@@ -15,6 +15,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/outage"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/internal/work"
@@ -37,7 +38,7 @@ type Server struct {
 	timers    *work.Timers
 	rooms     roomTable
 	reading   reading
-	users     directory
+	users     *directory.Directory[*session] // who have said who they are, by user
 	profiles  profiles
 	floors    floors
 	looks     Limiter          // of firstAnswer
@@ -114,8 +115,8 @@ func New(o *Options) (*Server, error) {
 	s.rooms.init()
 	s.reading.init()
 	s.revoked.init()
-	s.users.init()
-	s.profiles.dir, s.profiles.lookup, s.profiles.start = &s.users, opt.Users, start
+	s.users = directory.New[*session]()
+	s.profiles.connected, s.profiles.lookup, s.profiles.start = s.connected, opt.Users, start
 	s.guests.set = make(map[*session]struct{})
 	s.handle = chain(opt.Middleware, s.execute)
 	s.mux = s.routes()
@@ -223,7 +224,7 @@ type counters struct {
 func (s *Server) Stats() Stats {
 	t, h := s.transport.Stats(), s.hub.Stats()
 	return Stats{
-		Connections: int(t.Connections), Users: s.users.size(), Rooms: s.rooms.size(),
+		Connections: int(t.Connections), Users: s.users.Len(), Rooms: s.rooms.size(),
 		Commands: s.count.commands.Load(), Failed: s.count.failed.Load(),
 		Malformed: s.count.refused.Load(), Pings: s.count.pings.Load(), Errors: s.count.errors.all(),
 		Delivered: h.Delivered, Refused: h.Refused, Writes: h.Writes,

@@ -197,6 +197,11 @@ func (s *session) ip() netip.Addr {
 	return s.conn.RemoteAddr().Addr().Unmap()
 }
 
+// Key is the id of its user, and Next leads to the user's next session; see
+// directory.Entry.
+func (s *session) Key() string     { return s.who.Load().id() }
+func (s *session) Next() **session { return &s.sibling }
+
 // user returns who the session is, nil while that is not known.
 func (s *session) user() *identity { return s.who.Load() }
 
