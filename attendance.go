@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/work"
 )
 
@@ -50,11 +51,11 @@ func newAttendance(c *cluster, k PresenceKeeper) *attendance {
 }
 
 // say tells the other servers, soon, that a user has come to a room or is gone.
-func (a *attendance) say(room string, who *identity, gone bool) {
+func (a *attendance) say(room string, who *names.Identity, gone bool) {
 	key := a.c.srv.key(room)
 	at := Attendance{Room: key, Node: a.c.node, User: described(who), Gone: gone}
 	a.mu.Lock()
-	a.pending[attendee{key, who.id()}] = at
+	a.pending[attendee{key, who.ID()}] = at
 	if len(a.pending) > maxPending {
 		clear(a.pending)
 		a.resay = true
@@ -64,8 +65,8 @@ func (a *attendance) say(room string, who *identity, gone bool) {
 }
 
 // described is what other servers are told of a user.
-func described(who *identity) User {
-	p := who.public()
+func described(who *names.Identity) User {
+	p := who.Public()
 	return User{ID: p.ID, Name: p.Name, Avatar: p.Avatar}
 }
 
@@ -165,7 +166,7 @@ func (a *attendance) sayAll() {
 		for i := range r.here.here {
 			if p := &r.here.here[i]; p.local() {
 				a.mu.Lock()
-				k := attendee{r.key(), p.who.id()}
+				k := attendee{r.key(), p.who.ID()}
 				if _, newer := a.pending[k]; !newer {
 					a.pending[k] = Attendance{Room: k.room, Node: a.c.node, User: described(p.who)}
 				}

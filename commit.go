@@ -309,7 +309,7 @@ func (r *liveRoom) frame(c *commit) []byte {
 	default:
 		// Nobody is asked for names here: the whole room waits for its
 		// committer.
-		w := r.srv.wireRoom(&res.Room, r.srv.profiles.known)
+		w := r.srv.wireRoom(&res.Room, r.srv.names.Known)
 		return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
 	}
 }

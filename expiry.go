@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gabblehq/chat/internal/directory"
+	"github.com/gabblehq/chat/internal/names"
 )
 
 // A token lasts for hours, and a timer for each session until then would cost
@@ -33,7 +34,7 @@ func (e *expirySweep) Ring(now time.Time) {
 
 // expire has ring called when who expires, unless that is so late that the
 // sweep comes by before.
-func (s *session) expire(who *identity, now time.Time) {
+func (s *session) expire(who *names.Identity, now time.Time) {
 	// Twice the round: a machine that was held up must not miss it.
 	if at, ok := s.srv.expires(who); ok && at.Before(now.Add(2*expiryRound)) {
 		s.srv.timers.At(at, s)

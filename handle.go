@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -55,7 +56,7 @@ func decodeError(c *call, err error) *Error {
 }
 
 // fill sets what is the same for all commands of the session.
-func (s *session) fill(cmd *Command, who *identity) {
+func (s *session) fill(cmd *Command, who *names.Identity) {
 	cmd.User = s.srv.user(who)
 	cmd.Session = s.name()
 	if len(s.srv.opt.Middleware) > 0 { // nobody else looks at it

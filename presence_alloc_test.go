@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat/internal/directory"
+	"github.com/gabblehq/chat/internal/names"
 )
 
 func liveHeap() int64 {
@@ -26,7 +27,7 @@ func TestPresenceAllocPerRemoteUser(t *testing.T) {
 	const rooms, members, limit = 3000, 20, 350 // all of them fit into what names are known by
 	s := &Server{}
 	s.users = directory.New[*session]()
-	s.profiles.connected = s.connected
+	s.names = names.New(s.connected, nil)
 	s.cluster = &cluster{srv: s, node: "self"}
 	live := make([]*liveRoom, rooms)
 	for i := range live {
@@ -45,6 +46,6 @@ func TestPresenceAllocPerRemoteUser(t *testing.T) {
 	each := float64(liveHeap()-before) / (rooms * members)
 	t.Logf("%.0f bytes for each of %d", each, rooms*members)
 	require.LessOrEqual(t, each, float64(limit))
-	require.Equal(t, "User 00007", s.profiles.known("user-00007").Name)
+	require.Equal(t, "User 00007", s.names.Known("user-00007").Name)
 	runtime.KeepAlive(live)
 }

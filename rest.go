@@ -197,7 +197,7 @@ func (s *Server) created(ctx context.Context, c *call, run func() error) (int, [
 }
 
 func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
-	w := s.wireRoom(info, s.profiles.many(ctx, info.Peers))
+	w := s.wireRoom(info, s.names.Many(ctx, info.Peers))
 	r := s.acquire(w.ID)
 	defer r.release()
 	_ = r.attend(ctx) // where that fails, it is who is here
@@ -297,7 +297,7 @@ func (s *Server) getMessage(r *http.Request, c *call, run func() error) (int, []
 }
 
 func (s *Server) messageObject(ctx context.Context, room string, m *Message) []byte {
-	w := wireMessage(m, s.profiles.one(ctx, m.User))
+	w := wireMessage(m, s.names.One(ctx, m.User))
 	w.Room = room
 	return wire.AppendMessageObject(nil, &w)
 }

@@ -235,7 +235,7 @@ func (s *Server) showRooms(ctx context.Context, c *call, l *listing) error {
 			ids = append(ids, m.User)
 		}
 	}
-	who := s.profiles.many(ctx, ids)
+	who := s.names.Many(ctx, ids)
 	online, err := s.onlineIn(ctx, l.rooms)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/directory"
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/outage"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/internal/work"
@@ -39,7 +40,7 @@ type Server struct {
 	rooms     roomTable
 	reading   reading
 	users     *directory.Directory[*session] // who have said who they are, by user
-	profiles  profiles
+	names     *names.Cache
 	floors    floors
 	looks     Limiter          // of firstAnswer
 	noise     Limiter          // of frames that are no commands
@@ -116,7 +117,7 @@ func New(o *Options) (*Server, error) {
 	s.reading.init()
 	s.revoked.init()
 	s.users = directory.New[*session]()
-	s.profiles.connected, s.profiles.lookup, s.profiles.start = s.connected, opt.Users, start
+	s.names = s.newNames()
 	s.guests.set = make(map[*session]struct{})
 	s.handle = chain(opt.Middleware, s.execute)
 	s.mux = s.routes()

@@ -11,6 +11,7 @@ import (
 	"unique"
 
 	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/transport"
 )
@@ -23,8 +24,8 @@ type session struct {
 	id   uint64
 	from unique.Handle[origin]
 
-	sibling *session                 // the next session of the same user; guarded by the directory
-	who     atomic.Pointer[identity] // nil until authenticated; replaced as a whole, never changed
+	sibling *session                       // the next session of the same user; guarded by the directory
+	who     atomic.Pointer[names.Identity] // nil until authenticated; replaced as a whole, never changed
 
 	mu      sync.Mutex
 	inbox   *inbox
@@ -77,7 +78,7 @@ func (s *session) Packs() bool { return s.conn.Deflates() }
 // transport.Accounted.
 func (s *session) Account() string {
 	if who := s.who.Load(); who != nil {
-		return who.id()
+		return who.ID()
 	}
 	return ""
 }
@@ -151,11 +152,11 @@ func (f *farewell) Work() {
 }
 
 // end detaches a subscription. said tells that the user meant to leave.
-func (sub *subscription) end(who *identity, said bool) {
+func (sub *subscription) end(who *names.Identity, said bool) {
 	r := sub.room()
 	sub.Detach()
 	if r.depart(who, said) {
-		r.shows(who.public(), false)
+		r.shows(who.Public(), false)
 	}
 	r.release()
 }
@@ -199,11 +200,11 @@ func (s *session) ip() netip.Addr {
 
 // Key is the id of its user, and Next leads to the user's next session; see
 // directory.Entry.
-func (s *session) Key() string     { return s.who.Load().id() }
+func (s *session) Key() string     { return s.who.Load().ID() }
 func (s *session) Next() **session { return &s.sibling }
 
 // user returns who the session is, nil while that is not known.
-func (s *session) user() *identity { return s.who.Load() }
+func (s *session) user() *names.Identity { return s.who.Load() }
 
 // replies are the buffers that replies are encoded in. Most replies are taken
 // by the kernel at once, so that nothing of them has to be kept.
