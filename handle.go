@@ -102,7 +102,7 @@ func (s *session) joinMany(c *call) {
 		seen[room] = struct{}{}
 	}
 	s.mu.Lock()
-	s.inbox.joins = &joins{c.wire.Ref, c.wire.Rooms}
+	s.inbox.SetRest(&joins{c.wire.Ref, c.wire.Rooms})
 	s.mu.Unlock()
 	c.wire.Rooms = nil
 }
@@ -112,7 +112,7 @@ func (s *session) joinNext(c *call, f *joins) {
 	j := f.rest[0]
 	s.mu.Lock()
 	if f.rest = f.rest[1:]; len(f.rest) == 0 {
-		s.inbox.joins = nil
+		s.inbox.SetRest(nil)
 	}
 	s.mu.Unlock()
 	c.wire = wire.NewCommand(wire.TypeJoin)

@@ -18,6 +18,7 @@ import (
 	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/outage"
+	"github.com/gabblehq/chat/internal/turn"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/internal/work"
 	"github.com/gabblehq/chat/transport"
@@ -59,6 +60,8 @@ type Server struct {
 		set map[*session]struct{}
 	}
 
+	outstanding turn.Limits // of each session
+
 	ids     atomic.Uint64 // of sessions and traces
 	salt    uint64        // makes session ids unguessable
 	count   counters
@@ -97,6 +100,7 @@ func New(o *Options) (*Server, error) {
 	}
 	s.admission.init(opt)
 	s.requests.init(l)
+	s.outstanding = turn.Limits{Outstanding: l.Outstanding, Bytes: inboxBytes}
 	s.admit(&to)
 	tr, err := transport.New(to)
 	if err != nil {

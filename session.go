@@ -12,6 +12,7 @@ import (
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/names"
+	"github.com/gabblehq/chat/internal/turn"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/transport"
 )
@@ -28,8 +29,8 @@ type session struct {
 	who     atomic.Pointer[names.Identity] // nil until authenticated; replaced as a whole, never changed
 
 	mu      sync.Mutex
-	inbox   *inbox
-	subs    *subscription // linked by next
+	inbox   *turn.Inbox[joins] // what has come in; nil: nothing
+	subs    *subscription      // linked by next
 	nsubs   int32
 	settled bool   // something else than auth has been asked for: the user is fixed
 	ended   bool   // the connection is gone, or is about to be
@@ -112,10 +113,8 @@ func (s *session) TooLarge(*transport.Conn, int64) { s.enqueue(nil) }
 // transport.Handler.
 func (s *session) Writable(*transport.Conn) {
 	s.mu.Lock()
-	if s.inbox != nil {
-		s.inbox.waiting = false
-	}
-	start := s.claim()
+	s.inbox.Unblock()
+	start := s.inbox.Start()
 	for sub := s.subs; sub != nil; sub = sub.next {
 		sub.Wake()
 	}
