@@ -116,7 +116,7 @@ func (s *Server) checkOrigin(r *http.Request) (door.Trust, error) {
 		own = "https://" + own
 	}
 	own = clip(own)
-	s.strangers.warn(s.log, "chat: origin refused", "origin", origin, "host", own, "option", "Options.Origins")
+	s.strangers.Warn(s.log, "chat: origin refused", "origin", origin, "host", own, "option", "Options.Origins")
 	return door.Refused, &Error{Code: CodeForbidden, Message: fmt.Sprintf("the page is of %q, and this request was sent to %q: they must be alike, or Options.Origins names the page's; "+
 		"a proxy has to pass the Host header on (nginx: proxy_set_header Host $http_host)", origin, own)}
 }

@@ -191,7 +191,7 @@ func (r *liveRoom) append(group []*commit, known Position) {
 			c.result = Result{Err: err}
 		}
 		if !r.srv.health.Down() { // which has been said
-			r.srv.unstored.warnOf(asError(err).Message, r.srv.log, "chat: not stored", "room", r.id, "changes", len(changes), "error", err)
+			r.srv.unstored.WarnOf(asError(err).Message, r.srv.log, "chat: not stored", "room", r.id, "changes", len(changes), "error", err)
 		}
 		return
 	}

@@ -52,7 +52,7 @@ func (s *session) refuse(c *call, err *Error) {
 		user = who.ID()
 	}
 	// What it says may quote the client.
-	s.srv.strangers.warn(s.srv.log, "chat: frame refused", "code", err.Code, "field", clip(err.Field), "user", user, "session", s.name())
+	s.srv.strangers.Warn(s.srv.log, "chat: frame refused", "code", err.Code, "field", clip(err.Field), "user", user, "session", s.name())
 	s.answer(c, err)
 }
 

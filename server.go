@@ -18,6 +18,7 @@ import (
 	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/outage"
+	"github.com/gabblehq/chat/internal/safelog"
 	"github.com/gabblehq/chat/internal/turn"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/internal/work"
@@ -48,8 +49,8 @@ type Server struct {
 	health    *outage.Detector // of the store
 	admission admission
 	requests  requests
-	strangers sampler
-	unstored  sampler // changes that the store has not taken
+	strangers safelog.Sampler
+	unstored  safelog.Sampler // changes that the store has not taken
 	revoked   revocations
 	dismissed dismissals
 	cluster   *cluster // nil: nobody shares the store

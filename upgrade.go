@@ -27,11 +27,11 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	switch e, known := errors.AsType[*transport.HandshakeError](err); {
 	case err == nil: // else it has been answered
 	case known && e.Status < http.StatusInternalServerError: // anybody can do that, at any rate
-		s.strangers.warn(s.log, "chat: not upgraded", "path", clip(r.URL.Path), "error", err)
+		s.strangers.Warn(s.log, "chat: not upgraded", "path", clip(r.URL.Path), "error", err)
 	case known: // how the chat is mounted
-		s.strangers.warn(s.log, "chat: cannot upgrade", "path", clip(r.URL.Path), "error", err)
+		s.strangers.Warn(s.log, "chat: cannot upgrade", "path", clip(r.URL.Path), "error", err)
 	default:
-		s.strangers.warn(s.log, "chat: upgrade cut off", "path", clip(r.URL.Path), "error", err)
+		s.strangers.Warn(s.log, "chat: upgrade cut off", "path", clip(r.URL.Path), "error", err)
 	}
 }
 
