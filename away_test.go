@@ -16,7 +16,7 @@ import (
 func presenceServer() *Server {
 	s := &Server{}
 	s.users = directory.New[*session]()
-	s.names = names.New(s.connected, nil)
+	s.names = newNames(s.users, nil)
 	s.cluster = &cluster{srv: s, node: "self"}
 	return s
 }

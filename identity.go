@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
@@ -21,32 +22,28 @@ func (s *Server) identity(u *User) *names.Identity {
 	return names.NewIdentity(public(u), u.Roles, u.Meta, end)
 }
 
-// connected returns who a user is that has a session here, else nil.
-func (s *Server) connected(user string) *names.Identity {
-	if sess := s.users.Latest(user); sess != nil {
-		if who := sess.user(); who.ID() == user { // it may have become somebody else's meanwhile
-			return who
+// newNames returns what knows what users are called: those who have a session,
+// and others whom ask, the host's, may know; it may be nil.
+func newNames(users *directory.Directory[*session], ask func(context.Context, []string) ([]User, error)) *names.Cache {
+	connected := func(id string) *names.Identity {
+		if s := users.Latest(id); s != nil {
+			if who := s.user(); who.ID() == id { // it may have become somebody else's meanwhile
+				return who
+			}
 		}
+		return nil
 	}
-	return nil
-}
-
-// lookUp asks the host what users are called.
-func (s *Server) lookUp(ctx context.Context, ids []string) ([]wire.User, error) {
-	users, err := s.opt.Users(ctx, ids)
-	list := make([]wire.User, len(users))
-	for i := range users {
-		list[i] = public(&users[i])
+	if ask == nil {
+		return names.New(connected, nil)
 	}
-	return list, err
-}
-
-// newNames returns what knows what users are called.
-func (s *Server) newNames() *names.Cache {
-	if s.opt.Users == nil {
-		return names.New(s.connected, nil)
-	}
-	return names.New(s.connected, s.lookUp)
+	return names.New(connected, func(ctx context.Context, ids []string) ([]wire.User, error) {
+		list, err := ask(ctx, ids)
+		shown := make([]wire.User, len(list))
+		for i := range list {
+			shown[i] = public(&list[i])
+		}
+		return shown, err
+	})
 }
 
 // expires is when the token expires, by the monotonic clock; ok tells whether it

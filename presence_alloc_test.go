@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat/internal/directory"
-	"github.com/gabblehq/chat/internal/names"
 )
 
 func liveHeap() int64 {
@@ -27,7 +26,7 @@ func TestPresenceAllocPerRemoteUser(t *testing.T) {
 	const rooms, members, limit = 3000, 20, 350 // all of them fit into what names are known by
 	s := &Server{}
 	s.users = directory.New[*session]()
-	s.names = names.New(s.connected, nil)
+	s.names = newNames(s.users, nil)
 	s.cluster = &cluster{srv: s, node: "self"}
 	live := make([]*liveRoom, rooms)
 	for i := range live {

@@ -101,7 +101,7 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 		s.writeError(w, r, err)
 		return
 	}
-	ip := s.clientIP(r)
+	ip := s.admission.proxies.Client(r)
 	if err := s.requests.enter(ip); err != nil {
 		s.admission.rejected.Add(1)
 		s.writeError(w, r, err)

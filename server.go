@@ -102,7 +102,7 @@ func New(o *Options) (*Server, error) {
 	s.admission.init(opt)
 	s.requests.init(l)
 	s.outstanding = turn.Limits{Outstanding: l.Outstanding, Bytes: inboxBytes}
-	s.admit(&to)
+	s.admission.admit(&to)
 	tr, err := transport.New(to)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func New(o *Options) (*Server, error) {
 	s.reading.init()
 	s.revoked.init()
 	s.users = directory.New[*session]()
-	s.names = s.newNames()
+	s.names = newNames(s.users, opt.Users)
 	s.guests.set = make(map[*session]struct{})
 	s.handle = chain(opt.Middleware, s.execute)
 	s.mux = s.routes()
@@ -132,7 +132,7 @@ func New(o *Options) (*Server, error) {
 	s.timers.At(time.Now().Add(ringIdle), (*ringSweep)(s))
 	s.timers.At(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
 	s.repairs.free = l.Backfill
-	s.health = s.watchStore()
+	s.health = watchStore(s)
 	if s.cluster = newCluster(s); s.cluster != nil {
 		s.cluster.run()
 	}

@@ -15,7 +15,7 @@ const retryStore = time.Second
 var errStoreDown = &Error{Code: CodeUnavailable, Message: "the store does not answer", RetryAfter: retryStore}
 
 // watchStore returns what knows whether the store answers.
-func (s *Server) watchStore() *outage.Detector {
+func watchStore(s *Server) *outage.Detector {
 	probe := s.key("~ready")
 	return outage.New(s.ctx, outage.Options{
 		Probe: func(ctx context.Context) error {

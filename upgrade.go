@@ -64,8 +64,8 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if _, err := s.checkOrigin(r); err != nil {
 		return u, nil, err
 	}
-	ip := s.clientIP(r)
-	if s.crowded(ip) {
+	ip := s.admission.proxies.Client(r)
+	if s.admission.full(ip) {
 		return u, nil, errFullIP
 	}
 	c := newCall(nil)
@@ -79,7 +79,7 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if err != nil {
 		return u, nil, err
 	}
-	if err := s.seat(&u, ip); err != nil {
+	if err := s.admission.enter(&u, ip); err != nil {
 		return u, nil, err
 	}
 	u.Deflate = who != nil // see Options.Compression
@@ -87,7 +87,9 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if peer, _ := netip.ParseAddrPort(r.RemoteAddr); peer.Addr().Unmap() != ip || s.opt.Limits.ConnectionsPerIP > 0 {
 		from.ip = ip // to be known when the connection is gone, too
 	}
-	return u, func(conn *transport.Conn) transport.Handler { return s.seated(s.openSession(conn, from, who, begun)) }, nil
+	return u, func(conn *transport.Conn) transport.Handler {
+		return s.admission.handler(s.openSession(conn, from, who, begun))
+	}, nil
 }
 
 // identify asks the host who sent a request. Nil without an error means that

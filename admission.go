@@ -23,6 +23,7 @@ var (
 // all; this counts them by address, where that is bounded, and looks at the
 // memory, and at the page of a browser.
 type admission struct {
+	limits    *Limits
 	addresses *door.Addresses
 	rejected  atomic.Int64 // for their address, after their request
 	origins   *door.Origins
@@ -30,27 +31,26 @@ type admission struct {
 }
 
 func (a *admission) init(o *Options) {
+	a.limits = &o.Limits
 	a.addresses = door.NewAddresses(o.Limits.ConnectionsPerIP)
 	a.origins = door.ReadOrigins(o.Origins, nil) // settle has complained
 	a.proxies = door.Proxies{Trusted: o.TrustedProxies, Header: o.ProxyHeader}
 }
 
 // admit tells the transport whom to let in.
-func (s *Server) admit(o *transport.Options) {
-	l := &s.opt.Limits
-	o.MaxConnections, o.Full = l.Connections, handshakeError(errFull)
-	if l.MemoryBytes > 0 {
-		o.Overloaded = door.NewMemory(uint64(l.MemoryBytes)).Over
+func (a *admission) admit(o *transport.Options) {
+	o.MaxConnections, o.Full = a.limits.Connections, handshakeError(errFull)
+	if a.limits.MemoryBytes > 0 {
+		o.Overloaded = door.NewMemory(uint64(a.limits.MemoryBytes)).Over
 	}
-	if l.ConnectionsPerIP > 0 {
-		o.Arrived = s.arrived
+	if a.limits.ConnectionsPerIP > 0 {
+		o.Arrived = a.arrived
 	}
 }
 
 // arrived counts a connection whose request is not in under its peer. Through a
 // trusted proxy everybody comes: whose it is only the request tells.
-func (s *Server) arrived(peer netip.Addr) (gone func(), ok bool) {
-	a := &s.admission
+func (a *admission) arrived(peer netip.Addr) (gone func(), ok bool) {
 	if a.proxies.Trusts(peer) {
 		return nil, true
 	}
@@ -60,23 +60,22 @@ func (s *Server) arrived(peer netip.Addr) (gone func(), ok bool) {
 	return func() { a.addresses.Leave(peer) }, true
 }
 
-// crowded reports whether an address has its connections already, so that nothing
+// full reports whether an address has its connections already, so that nothing
 // has to be found out about who asks. A request that is refused for it counts.
-func (s *Server) crowded(ip netip.Addr) bool {
-	full := s.admission.addresses.Full(ip)
+func (a *admission) full(ip netip.Addr) bool {
+	full := a.addresses.Full(ip)
 	if full {
-		s.admission.rejected.Add(1)
+		a.rejected.Add(1)
 	}
 	return full
 }
 
-// seat counts a connection in under its client's address. It is counted out when
+// enter counts a connection in under its client's address. It is counted out when
 // nothing comes of the upgrade, or when its session ends.
-func (s *Server) seat(u *transport.Upgrade, ip netip.Addr) error {
-	if s.opt.Limits.ConnectionsPerIP == 0 {
+func (a *admission) enter(u *transport.Upgrade, ip netip.Addr) error {
+	if a.limits.ConnectionsPerIP == 0 {
 		return nil
 	}
-	a := &s.admission
 	if !a.addresses.Enter(ip) {
 		a.rejected.Add(1)
 		return errFullIP
@@ -85,24 +84,21 @@ func (s *Server) seat(u *transport.Upgrade, ip netip.Addr) error {
 	return nil
 }
 
-// seated is the Handler of a session that may be counted by its address.
-func (s *Server) seated(sess *session) transport.Handler {
-	if s.opt.Limits.ConnectionsPerIP == 0 {
-		return sess
+// handler is the Handler of a session that may be counted by its address.
+func (a *admission) handler(s *session) transport.Handler {
+	if a.limits.ConnectionsPerIP == 0 {
+		return s
 	}
-	return seatedSession{sess}
+	return countedSession{s}
 }
 
-// seatedSession is one pointer, so that it takes no memory of its own.
-type seatedSession struct{ *session }
+// countedSession is one pointer, so that it takes no memory of its own.
+type countedSession struct{ *session }
 
-func (s seatedSession) Closed(c *transport.Conn, code uint16, err error) {
+func (s countedSession) Closed(c *transport.Conn, code uint16, err error) {
 	defer s.srv.admission.addresses.Leave(s.from.Value().ip)
 	s.session.Closed(c, code, err)
 }
-
-// clientIP is the address of who sent the request, by what trusted proxies say.
-func (s *Server) clientIP(r *http.Request) netip.Addr { return s.admission.proxies.Client(r) }
 
 // checkOrigin lets browsers in from the server's own host and from
 // Options.Origins.
