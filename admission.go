@@ -19,13 +19,14 @@ var (
 	errFullIP = &Error{Code: CodeUnavailable, Message: "too many connections from this address", RetryAfter: retryFull}
 )
 
-// admission decides who may have a connection. The transport counts them in
-// all; this counts them by address, where that is bounded, and looks at the
-// memory, and at the page of a browser.
+// admission decides who may have a connection, or make a request. The transport
+// counts connections in all; this counts them by address, where that is bounded,
+// and looks at the memory, and at the page of a browser.
 type admission struct {
 	limits    *Limits
 	addresses *door.Addresses
-	rejected  atomic.Int64 // for their address, after their request
+	requests  *door.Requests
+	rejected  atomic.Int64 // connections for their address, after their request, and requests
 	origins   *door.Origins
 	proxies   door.Proxies
 }
@@ -33,6 +34,9 @@ type admission struct {
 func (a *admission) init(o *Options) {
 	a.limits = &o.Limits
 	a.addresses = door.NewAddresses(o.Limits.ConnectionsPerIP)
+	a.requests = door.NewRequests(door.RequestLimits{
+		All: o.Limits.Requests, PerAddress: o.Limits.ConnectionsPerIP, PerUser: max(o.Limits.Requests/4, 4),
+	})
 	a.origins = door.ReadOrigins(o.Origins, nil) // settle has complained
 	a.proxies = door.Proxies{Trusted: o.TrustedProxies, Header: o.ProxyHeader}
 }

@@ -243,8 +243,8 @@ func (l *Limits) settle(bad func(field, format string, args ...any)) {
 	setInt("NodeRingBytes", &l.NodeRingBytes, 64<<20)
 	setInt("Backfill", &l.Backfill, 16)
 	setInt("Outstanding", &l.Outstanding, 64)
-	setInt("Connections", &l.Connections, door.Connections())
-	setInt("Requests", &l.Requests, door.Requests())
+	setInt("Connections", &l.Connections, door.ConnectionFiles())
+	setInt("Requests", &l.Requests, door.RequestFiles())
 	setTime("RequestTimeout", &l.RequestTimeout, 30*time.Second)
 	setInt("ConnectionsPerIP", &l.ConnectionsPerIP, 0)
 	if l.MemoryBytes < 0 {

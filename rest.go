@@ -102,19 +102,21 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 		return
 	}
 	ip := s.admission.proxies.Client(r)
-	if err := s.requests.enter(ip); err != nil {
-		s.admission.rejected.Add(1)
+	done, err := s.admission.request(ip)
+	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
-	defer s.requests.leave(ip)
+	defer done()
 	who, err := s.identify(r, ip, false)
 	if err == nil && who == nil {
 		err = &Error{Code: CodeUnauthenticated, Message: "not authenticated"}
 	}
 	if err == nil {
-		if err = s.requests.enterUser(who.ID); err == nil {
-			defer s.requests.leaveUser(who.ID)
+		if s.admission.requests.EnterUser(who.ID) {
+			defer s.admission.requests.LeaveUser(who.ID)
+		} else {
+			err = errBusyUser
 		}
 	}
 	if err != nil {

@@ -48,7 +48,6 @@ type Server struct {
 	noise     Limiter          // of frames that are no commands
 	health    *outage.Detector // of the store
 	admission admission
-	requests  requests
 	strangers safelog.Sampler
 	unstored  safelog.Sampler // changes that the store has not taken
 	revoked   revocations
@@ -100,7 +99,6 @@ func New(o *Options) (*Server, error) {
 		Deflate: opt.Compression, Logger: opt.Logger,
 	}
 	s.admission.init(opt)
-	s.requests.init(l)
 	s.outstanding = turn.Limits{Outstanding: l.Outstanding, Bytes: inboxBytes}
 	s.admission.admit(&to)
 	tr, err := transport.New(to)

@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// Counts is how many there are of each key. Those that there are none of take
+// counts is how many there are of each key. Those that there are none of take
 // no memory.
-type Counts[K comparable] map[K]int
+type counts[K comparable] map[K]int
 
-// Enter counts one in, unless there are as many as may be.
-func (c Counts[K]) Enter(k K, most int) bool {
+// enter counts one in, unless there are as many as may be.
+func (c counts[K]) enter(k K, most int) bool {
 	n := c[k]
 	if n >= most {
 		return false
@@ -21,8 +21,8 @@ func (c Counts[K]) Enter(k K, most int) bool {
 	return true
 }
 
-// Leave counts one out.
-func (c Counts[K]) Leave(k K) {
+// leave counts one out.
+func (c counts[K]) leave(k K) {
 	if c[k]--; c[k] <= 0 {
 		delete(c, k)
 	}
@@ -34,18 +34,18 @@ type Addresses struct {
 	most int // 0: nothing is counted
 
 	mu sync.Mutex
-	n  Counts[netip.Addr]
+	n  counts[netip.Addr]
 }
 
 // NewAddresses returns an Addresses that bounds those from one address to most;
 // 0 is no bound.
 func NewAddresses(most int) *Addresses {
-	return &Addresses{most: most, n: make(Counts[netip.Addr])}
+	return &Addresses{most: most, n: make(counts[netip.Addr])}
 }
 
 // Full reports whether an address has as many as it may have.
 func (a *Addresses) Full(ip netip.Addr) bool {
-	if ip = Network(ip); a.most == 0 || !ip.IsValid() {
+	if ip = network(ip); a.most == 0 || !ip.IsValid() {
 		return false
 	}
 	a.mu.Lock()
@@ -55,27 +55,27 @@ func (a *Addresses) Full(ip netip.Addr) bool {
 
 // Enter counts one in, unless its address has as many as it may have.
 func (a *Addresses) Enter(ip netip.Addr) bool {
-	if ip = Network(ip); a.most == 0 || !ip.IsValid() {
+	if ip = network(ip); a.most == 0 || !ip.IsValid() {
 		return true
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.n.Enter(ip, a.most)
+	return a.n.enter(ip, a.most)
 }
 
 // Leave goes with an Enter that has reported true.
 func (a *Addresses) Leave(ip netip.Addr) {
-	if ip = Network(ip); a.most == 0 || !ip.IsValid() {
+	if ip = network(ip); a.most == 0 || !ip.IsValid() {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.n.Leave(ip)
+	a.n.leave(ip)
 }
 
-// Network is what counts as one client: an IPv4 address, or the /64 that a
+// network is what counts as one client: an IPv4 address, or the /64 that a
 // subscriber of IPv6 has.
-func Network(ip netip.Addr) netip.Addr {
+func network(ip netip.Addr) netip.Addr {
 	ip = ip.Unmap().WithZone("")
 	if !ip.Is6() {
 		return ip

@@ -37,6 +37,32 @@ func TestAddressesAreBounded(t *testing.T) {
 	a.Leave(netip.Addr{})
 }
 
+// TestRequestsAreBounded: in all, by address and by user; those that were refused
+// have not been counted.
+func TestRequestsAreBounded(t *testing.T) {
+	q := door.NewRequests(door.RequestLimits{All: 3, PerAddress: 2, PerUser: 1})
+	a, b := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8")
+	for range 2 {
+		require.Equal(t, door.NotFull, q.Enter(a))
+		require.Equal(t, door.NotFull, q.Enter(a))
+		require.Equal(t, door.AddressFull, q.Enter(a))
+		require.Equal(t, door.NotFull, q.Enter(b))
+		require.Equal(t, door.AllFull, q.Enter(netip.Addr{}))
+		for _, ip := range []netip.Addr{a, a, b} {
+			q.Leave(ip)
+		}
+		require.True(t, q.EnterUser("alice"))
+		require.False(t, q.EnterUser("alice"))
+		require.True(t, q.EnterUser("bob"))
+		q.LeaveUser("alice")
+		q.LeaveUser("bob")
+	}
+	free := door.NewRequests(door.RequestLimits{All: 3})
+	for range 3 {
+		require.Equal(t, door.NotFull, free.Enter(a))
+	}
+}
+
 func TestMemoryIsMeasured(t *testing.T) {
 	require.True(t, door.NewMemory(1).Over())
 	require.False(t, door.NewMemory(math.MaxInt64).Over())

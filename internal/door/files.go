@@ -11,8 +11,8 @@ func connectionsIn(files uint64) int {
 	return max(n-max(64, n/50), n/2, 1)
 }
 
-// Requests is how many requests there are files for beside Connections.
-func Requests() int {
+// RequestFiles is how many requests there are files for beside ConnectionFiles.
+func RequestFiles() int {
 	files := openFiles()
 	if conns := connectionsIn(files); conns > 0 {
 		return max((int(files)-conns)/2, 16)
@@ -20,6 +20,6 @@ func Requests() int {
 	return 1024
 }
 
-// Connections is how many connections there are files for, 0 where the process
+// ConnectionFiles is how many connections there are files for, 0 where the process
 // has no limit: some are left to the host.
-func Connections() int { return connectionsIn(openFiles()) }
+func ConnectionFiles() int { return connectionsIn(openFiles()) }
