@@ -72,26 +72,7 @@ func (c *cluster) run() {
 		loops = append(loops, c.attendance.run)
 	}
 	for _, loop := range loops {
-		c.wg.Add(1)
-		go func() {
-			defer c.wg.Done()
-			c.keep(loop)
-		}()
-	}
-}
-
-// keep has a loop run until the server ends, from the start where it panics.
-func (c *cluster) keep(loop func()) {
-	for ended := false; !ended; {
-		func() {
-			defer work.Recover(c.srv.log, "a loop of the cluster")
-			loop()
-			ended = true
-		}()
-		if !ended {
-			work.Sleep(c.srv.ctx, watchAgain)
-			ended = c.srv.ctx.Err() != nil
-		}
+		c.wg.Go(func() { work.Loop(c.srv.ctx, watchAgain, c.srv.log, "a loop of the cluster", loop) })
 	}
 }
 

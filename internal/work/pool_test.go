@@ -1,6 +1,7 @@
 package work_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -136,6 +137,28 @@ func TestGuardTurnsAPanicIntoAnError(t *testing.T) {
 	require.ErrorAs(t, work.Guard(func() error { panic(no) }), &p)
 	require.Equal(t, "no", p.Value)
 	require.Contains(t, string(p.Stack), "pool_test.go")
+}
+
+// TestALoopIsBegunAnew where it has panicked, but not after the end.
+func TestALoopIsBegunAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		loop := func(ctx context.Context, returns int) time.Duration {
+			calls = 0
+			start := time.Now()
+			work.Loop(ctx, time.Minute, quiet(), "it", func() {
+				if calls++; calls != returns {
+					panic("no")
+				}
+			})
+			return time.Since(start)
+		}
+		require.Equal(t, 2*time.Minute, loop(t.Context(), 3))
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+		defer cancel()
+		require.Equal(t, 90*time.Second, loop(ctx, 0))
+		require.Equal(t, 2, calls)
+	})
 }
 
 // TestWithinLeavesBehindWhatHasComeToAHalt, but not before there is a hurry.

@@ -25,6 +25,22 @@ func Notify(ch chan struct{}) {
 	}
 }
 
+// Loop calls f until it returns, or ctx ends. Where it panics, it is called anew
+// after pause.
+func Loop(ctx context.Context, pause time.Duration, log *slog.Logger, where string, f func()) {
+	for ended := false; !ended; {
+		func() {
+			defer Recover(log, where)
+			f()
+			ended = true
+		}()
+		if !ended {
+			Sleep(ctx, pause)
+			ended = ctx.Err() != nil
+		}
+	}
+}
+
 // Within calls f and reports whether it has returned before patience was over,
 // which begins when hurry is closed. Where it has not, it goes on by itself.
 func Within(patience time.Duration, hurry <-chan struct{}, log *slog.Logger, where string, f func()) bool {
