@@ -1,6 +1,10 @@
 package chat
 
-import "context"
+import (
+	"context"
+
+	"github.com/gabblehq/chat/internal/work"
+)
 
 // commit has a change of the command's committed in its room, of which it
 // releases a reference. Where there is no middleware, whose code goes on when
@@ -15,7 +19,7 @@ func (c *call) commit(ctx context.Context, r *liveRoom, m *commit) error {
 		c.took(r.srv, &m.result)
 		return nil
 	}
-	s, turns := c.s, &r.srv.work.turns
+	s, turns := c.s, r.srv.workers.turns
 	m.call = c
 	if !r.enter(m) { // from here on c may be gone
 		return errEntered
@@ -27,8 +31,8 @@ func (c *call) commit(ctx context.Context, r *liveRoom, m *commit) error {
 	}
 	r.hold() // the command's reference goes with its answer
 	defer r.release()
-	turns.lend()
-	defer turns.back()
+	turns.Detach()
+	defer turns.Attach()
 	r.commitGroup()
 	return errPassed
 }
@@ -40,14 +44,14 @@ func (c *call) await(ctx context.Context, r *liveRoom, m *commit) error {
 		_, err := r.commit(ctx, m)
 		return err
 	}
-	turns := &r.srv.work.turns
+	turns := r.srv.workers.turns
 	m.done = make(chan struct{})
 	lead := r.enter(m)
 	c.s.pass(c)
 	if lead {
 		func() {
-			turns.lend()
-			defer turns.back()
+			turns.Detach()
+			defer turns.Attach()
 			r.commitGroup()
 		}()
 	}
@@ -56,8 +60,8 @@ func (c *call) await(ctx context.Context, r *liveRoom, m *commit) error {
 		return m.result.Err
 	default:
 	}
-	if turns.park() {
-		defer turns.unpark()
+	if turns.Park() {
+		defer turns.Unpark()
 	}
 	_, err := m.wait(ctx)
 	return err
@@ -75,7 +79,7 @@ func (c *call) settle(r *liveRoom, m *commit) {
 	if err == nil {
 		c.took(r.srv, &m.result)
 	} else if c.mayBeAnswered(err) {
-		r.srv.work.chores.run(lateAnswer{c, r, err}) // which asks the store
+		r.srv.workers.chores.Run(lateAnswer{c, r, err}) // which asks the store
 		return
 	}
 	c.reply(r, err)
@@ -88,7 +92,7 @@ type lateAnswer struct {
 	err error
 }
 
-func (a lateAnswer) work() {
+func (a lateAnswer) Work() {
 	err := a.err
 	defer func() { a.c.reply(a.r, err) }()
 	if a.r.srv.firstAnswer(a.r.srv.ctx, a.c, err) {
@@ -101,6 +105,6 @@ func (c *call) reply(r *liveRoom, err error) {
 	s := c.s
 	defer r.release()
 	defer s.done(c)
-	defer rescue(s.srv.log, "the answer to a command")
+	defer work.Recover(s.srv.log, "the answer to a command")
 	s.answer(c, s.srv.verdict(c, err))
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gabblehq/chat/internal/names"
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // attendance keeps the other servers informed of who is here, and this one of
@@ -48,22 +51,22 @@ func newAttendance(c *cluster, k PresenceKeeper) *attendance {
 }
 
 // say tells the other servers, soon, that a user has come to a room or is gone.
-func (a *attendance) say(room string, who *identity, gone bool) {
+func (a *attendance) say(room string, who *names.Identity, gone bool) {
 	key := a.c.srv.key(room)
 	at := Attendance{Room: key, Node: a.c.node, User: described(who), Gone: gone}
 	a.mu.Lock()
-	a.pending[attendee{key, who.id()}] = at
+	a.pending[attendee{key, who.ID()}] = at
 	if len(a.pending) > maxPending {
 		clear(a.pending)
 		a.resay = true
 	}
 	a.mu.Unlock()
-	poke(a.wake)
+	work.Notify(a.wake)
 }
 
 // described is what other servers are told of a user.
-func described(who *identity) User {
-	p := who.public()
+func described(who *names.Identity) User {
+	p := who.Public()
 	return User{ID: p.ID, Name: p.Name, Avatar: p.Avatar}
 }
 
@@ -163,7 +166,7 @@ func (a *attendance) sayAll() {
 		for i := range r.here.here {
 			if p := &r.here.here[i]; p.local() {
 				a.mu.Lock()
-				k := attendee{r.key(), p.who.id()}
+				k := attendee{r.key(), p.who.ID()}
 				if _, newer := a.pending[k]; !newer {
 					a.pending[k] = Attendance{Room: k.room, Node: a.c.node, User: described(p.who)}
 				}
@@ -220,7 +223,7 @@ func (a *attendance) bury(alive []string, asOf time.Time) {
 func (a *attendance) read(ctx context.Context, rooms []*liveRoom) error {
 	for i, n := 0, len(rooms); i < n; i += presenceAtOnce {
 		if i > 0 {
-			pause(ctx, breather) // others have use for the store, too
+			work.Sleep(ctx, breather) // others have use for the store, too
 		}
 		if err := a.readBatch(ctx, rooms[i:min(i+presenceAtOnce, n)]); err != nil {
 			return err

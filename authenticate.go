@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -43,7 +44,7 @@ func (s *Server) authenticate(c *call) error {
 // may hang: those who are in already must not need what waits for it.
 type authTurn struct{ *call }
 
-func (a authTurn) work() {
+func (a authTurn) Work() {
 	c, s := a.call, a.s
 	defer func() {
 		if s.finish(c) {
@@ -114,7 +115,7 @@ func (s *session) adopt(u *User, begun uint64) error {
 	who := s.srv.identity(u)
 	s.mu.Lock()
 	before, ended := s.who.Load(), s.ended
-	if before != nil && before.id() != who.id() && s.settled {
+	if before != nil && before.ID() != who.ID() && s.settled {
 		s.mu.Unlock()
 		return &Error{Code: CodeForbidden, Message: "the token is another user's", Field: "token"}
 	}
@@ -122,18 +123,18 @@ func (s *session) adopt(u *User, begun uint64) error {
 	if ended {
 		return errGone
 	}
-	users := &s.srv.users
-	if before != nil && before.id() == who.id() {
+	users := s.srv.users
+	if before != nil && before.ID() == who.ID() {
 		s.who.Store(who)
 		s.expire(who, time.Now())
 		s.recheckAll(true) // it may say less than the one before
 		return nil
 	}
 	if before != nil {
-		users.remove(s, before.id())
+		users.Remove(s, before.ID())
 	}
 	s.who.Store(who)
-	if surplus := users.add(s, who.id(), s.srv.opt.Limits.Sessions); surplus != nil {
+	if surplus := users.Add(s, s.srv.opt.Limits.Sessions); surplus != nil {
 		surplus.conn.Close(wire.CloseReplaced, "too many sessions")
 	}
 	guests := &s.srv.guests
@@ -146,11 +147,11 @@ func (s *session) adopt(u *User, begun uint64) error {
 	ended = s.ended
 	s.mu.Unlock()
 	if ended {
-		users.remove(s, who.id())
+		users.Remove(s, who.ID())
 		return errGone
 	}
 	s.expire(who, time.Now())
-	if d := s.srv.dismissed.since(who.id(), begun); d.code != 0 {
+	if d := s.srv.dismissed.since(who.ID(), begun); d.code != 0 {
 		// Sent away when nobody knew yet that this is them.
 		s.conn.Close(d.code, d.reason)
 		return errGone
@@ -159,9 +160,9 @@ func (s *session) adopt(u *User, begun uint64) error {
 }
 
 // remove forgets a session that has ended.
-func (s *Server) remove(sess *session, who *identity) {
+func (s *Server) remove(sess *session, who *names.Identity) {
 	if who != nil {
-		s.users.remove(sess, who.id())
+		s.users.Remove(sess, who.ID())
 		return
 	}
 	s.guests.mu.Lock()
@@ -173,7 +174,7 @@ func (s *Server) remove(sess *session, who *identity) {
 func (s *session) welcome(ref string) {
 	who, l := s.user(), &s.srv.opt.Limits
 	w := wire.Welcome{
-		Ref: ref, Session: s.name(), User: who.public(), HeartbeatMS: l.Ping.Milliseconds(), ServerTime: time.Now(),
+		Ref: ref, Session: s.name(), User: who.Public(), HeartbeatMS: l.Ping.Milliseconds(), ServerTime: time.Now(),
 		Limits: wire.Limits{
 			Content: l.Content, MessageBytes: l.MessageBytes, MetaBytes: l.Meta, Rooms: l.Rooms, History: l.MaxHistory,
 			Resume: l.Resume, NonceTTLMS: NonceTTL.Milliseconds(),

@@ -7,18 +7,19 @@ import (
 	"time"
 	"unique"
 
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
 // away is a user in a room on another server.
 type away struct {
-	who  *identity // shared by all rooms; see profiles.meet
+	who  *names.Identity // shared by all rooms; see names.Cache
 	node unique.Handle[string]
 }
 
 // compareAway orders a list by user and node.
 func compareAway(a, b away) int {
-	if c := strings.Compare(a.who.id(), b.who.id()); c != 0 {
+	if c := strings.Compare(a.who.ID(), b.who.ID()); c != 0 {
 		return c
 	}
 	return strings.Compare(a.node.Value(), b.node.Value())
@@ -27,7 +28,7 @@ func compareAway(a, b away) int {
 // find returns where the user of the node is on the list, or would be.
 func (o *others) find(user, node string) (int, bool) {
 	return slices.BinarySearchFunc(o.away, user, func(a away, id string) int {
-		if c := strings.Compare(a.who.id(), id); c != 0 {
+		if c := strings.Compare(a.who.ID(), id); c != 0 {
 			return c
 		}
 		return strings.Compare(a.node.Value(), node)
@@ -105,13 +106,13 @@ func (r *liveRoom) setAway(at *Attendance) {
 		r.vacate(at.User.ID)
 	case at.Gone:
 	case !ok:
-		who := r.srv.profiles.meet(&at.User)
+		who := r.srv.names.Remote(public(&at.User))
 		o.away = insert(o.away, i, away{who, unique.Make(at.Node)})
-		if j, there := p.find(who.id()); !there {
+		if j, there := p.find(who.ID()); !there {
 			p.here = insert(p.here, j, person{who: who})
 			p.note(who, true)
 		}
-	case o.away[i].who.public() != public(&at.User) && (at.User.Name != "" || at.User.Avatar != ""):
+	case o.away[i].who.Public() != public(&at.User) && (at.User.Name != "" || at.User.Avatar != ""):
 		r.rename(i, &at.User)
 	}
 }
@@ -119,9 +120,9 @@ func (r *liveRoom) setAway(at *Attendance) {
 // rename notes that a user on another server is called something else now.
 // That is no news, but whoever asks is told.
 func (r *liveRoom) rename(i int, u *User) {
-	who := r.srv.profiles.meet(u)
+	who := r.srv.names.Remote(public(u))
 	r.others.away[i].who = who
-	if j, ok := r.here.find(who.id()); ok && !r.here.here[j].local() {
+	if j, ok := r.here.find(who.ID()); ok && !r.here.here[j].local() {
 		r.here.here[j].who = who
 	}
 }
@@ -131,7 +132,7 @@ func (o *others) elsewhere(user string) bool {
 	if o == nil {
 		return false
 	}
-	_, ok := slices.BinarySearchFunc(o.away, user, func(a away, id string) int { return strings.Compare(a.who.id(), id) })
+	_, ok := slices.BinarySearchFunc(o.away, user, func(a away, id string) int { return strings.Compare(a.who.ID(), id) })
 	return ok
 }
 
@@ -167,24 +168,24 @@ func (r *liveRoom) mergeAway(changes []Attendance, all bool) {
 	}
 	next := make([]away, 0, len(latest))
 	for _, old := range o.away {
-		at, named := latest[attendee{old.node.Value(), old.who.id()}]
+		at, named := latest[attendee{old.node.Value(), old.who.ID()}]
 		switch {
 		case !named && !all:
 			next = append(next, old)
 		case !named || at.Gone:
 		default:
-			if old.who.public() != public(&at.User) && (at.User.Name != "" || at.User.Avatar != "") {
-				old.who = r.srv.profiles.meet(&at.User)
+			if old.who.Public() != public(&at.User) && (at.User.Name != "" || at.User.Avatar != "") {
+				old.who = r.srv.names.Remote(public(&at.User))
 			}
 			next = append(next, old)
 		}
 		if named {
-			delete(latest, attendee{old.node.Value(), old.who.id()})
+			delete(latest, attendee{old.node.Value(), old.who.ID()})
 		}
 	}
 	for _, at := range latest {
 		if !at.Gone {
-			next = append(next, away{r.srv.profiles.meet(&at.User), unique.Make(at.Node)})
+			next = append(next, away{r.srv.names.Remote(public(&at.User)), unique.Make(at.Node)})
 		}
 	}
 	slices.SortFunc(next, compareAway)
@@ -199,7 +200,7 @@ func (r *liveRoom) setAllAway(next []away) {
 	here := make([]person, 0, max(len(p.here), len(next)))
 	i := 0
 	pass := func(in func(id string) bool) { // those who are not on next
-		for ; i < len(p.here) && in(p.here[i].who.id()); i++ {
+		for ; i < len(p.here) && in(p.here[i].who.ID()); i++ {
 			if p.here[i].local() {
 				here = append(here, p.here[i])
 			} else {
@@ -208,12 +209,12 @@ func (r *liveRoom) setAllAway(next []away) {
 		}
 	}
 	for j, a := range next {
-		id := a.who.id()
-		if j > 0 && next[j-1].who.id() == id {
+		id := a.who.ID()
+		if j > 0 && next[j-1].who.ID() == id {
 			continue // on two servers
 		}
 		pass(func(other string) bool { return other < id })
-		if i < len(p.here) && p.here[i].who.id() == id {
+		if i < len(p.here) && p.here[i].who.ID() == id {
 			one := p.here[i]
 			if !one.local() {
 				one.who = a.who // may be called something else now

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/gabblehq/chat/internal/names"
 )
 
 // cpuTime is what the thread has used: others may keep the machine busy.
@@ -25,9 +27,9 @@ func TestPresenceOfManyIsNotQuadratic(t *testing.T) {
 	s := presenceServer()
 	comeAndGo := func(n int) time.Duration {
 		r := presenceRoom(s)
-		came, left := make([]*identity, n), make([]*identity, n)
+		came, left := make([]*names.Identity, n), make([]*names.Identity, n)
 		for i := range n {
-			came[i], left[i] = newIdentity(&User{ID: fmt.Sprint("new", i)}), newIdentity(&User{ID: fmt.Sprint("old", i)})
+			came[i], left[i] = identityOf(&User{ID: fmt.Sprint("new", i)}), identityOf(&User{ID: fmt.Sprint("old", i)})
 		}
 		start := cpuTime(t)
 		for i := range n {

@@ -7,16 +7,22 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/gabblehq/chat/internal/directory"
+	"github.com/gabblehq/chat/internal/names"
 )
 
 // presenceServer is a server of which only presence is there.
 func presenceServer() *Server {
 	s := &Server{}
-	s.users.init()
-	s.profiles.dir = &s.users
+	s.users = directory.New[*session]()
+	s.names = newNames(s.users, nil)
 	s.cluster = &cluster{srv: s, node: "self"}
 	return s
 }
+
+// identityOf is who somebody is that has no token.
+func identityOf(u *User) *names.Identity { return names.NewIdentity(public(u), nil, nil, names.Never) }
 
 func presenceRoom(s *Server) *liveRoom {
 	return &liveRoom{srv: s, id: "r", others: &others{read: 1}}
@@ -27,10 +33,10 @@ type seen struct{ Here, Away, Join, Leave []string }
 
 func (r *liveRoom) seen() (s seen) {
 	for _, p := range r.here.here {
-		s.Here = append(s.Here, fmt.Sprint(p.who.id(), p.who.public().Name, p.sessions))
+		s.Here = append(s.Here, fmt.Sprint(p.who.ID(), p.who.Public().Name, p.sessions))
 	}
 	for _, a := range r.others.away {
-		s.Away = append(s.Away, fmt.Sprint(a.who.id(), a.who.public().Name, a.node.Value()))
+		s.Away = append(s.Away, fmt.Sprint(a.who.ID(), a.who.Public().Name, a.node.Value()))
 	}
 	if n := r.here.news; n != nil {
 		for _, u := range n.names(true, len(n.list)) {
@@ -60,9 +66,9 @@ func TestManyChangesOfPresenceAreAsOneByOne(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0: // somebody comes here
-				who := newIdentity(&User{ID: user.Draw(t, "local")})
+				who := identityOf(&User{ID: user.Draw(t, "local")})
 				for _, r := range []*liveRoom{one, many} {
-					if i, ok := r.here.find(who.id()); ok {
+					if i, ok := r.here.find(who.ID()); ok {
 						r.here.here[i].sessions++
 					} else {
 						r.here.here = insert(r.here.here, i, person{who: who, sessions: 1})
@@ -82,8 +88,8 @@ func TestManyChangesOfPresenceAreAsOneByOne(t *testing.T) {
 					named[attendee{changes[i].Node, changes[i].User.ID}] = true
 				}
 				for _, a := range slices.Clone(one.others.away) {
-					if !named[attendee{a.node.Value(), a.who.id()}] {
-						one.setAway(&Attendance{Node: a.node.Value(), User: User{ID: a.who.id()}, Gone: true})
+					if !named[attendee{a.node.Value(), a.who.ID()}] {
+						one.setAway(&Attendance{Node: a.node.Value(), User: User{ID: a.who.ID()}, Gone: true})
 					}
 				}
 				for i := range changes {
@@ -94,7 +100,7 @@ func TestManyChangesOfPresenceAreAsOneByOne(t *testing.T) {
 				dead := node.Draw(t, "dead")
 				for _, a := range slices.Clone(one.others.away) {
 					if a.node.Value() == dead {
-						one.setAway(&Attendance{Node: dead, User: User{ID: a.who.id()}, Gone: true})
+						one.setAway(&Attendance{Node: dead, User: User{ID: a.who.ID()}, Gone: true})
 					}
 				}
 				many.mergeAway(goneFrom(many, dead), false)
@@ -107,7 +113,7 @@ func TestManyChangesOfPresenceAreAsOneByOne(t *testing.T) {
 func goneFrom(r *liveRoom, node string) (list []Attendance) {
 	for _, a := range r.others.away {
 		if a.node.Value() == node {
-			list = append(list, Attendance{Node: node, User: User{ID: a.who.id()}, Gone: true})
+			list = append(list, Attendance{Node: node, User: User{ID: a.who.ID()}, Gone: true})
 		}
 	}
 	return list

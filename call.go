@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -16,8 +17,8 @@ type call struct {
 	s      *session // nil over REST
 	passed bool     // the session's turn has been given away
 
-	as      *identity // whose permission was checked, over WebSocket
-	revoked uint32    // and what had been revoked before: see current
+	as      *names.Identity // whose permission was checked, over WebSocket
+	revoked uint32          // and what had been revoked before: see current
 
 	// What the command asks for beyond Command's fields.
 	join    wire.Join

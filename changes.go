@@ -42,12 +42,12 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 	// page leaves out what has changed again, up to there.
 	whole := at
 	for {
-		if !r.srv.inUse.enter() {
+		if !r.srv.inUse.Enter() {
 			yield(Entry{}, ErrServerClosed)
 			return
 		}
 		page, err := live.changes(ctx, at.Rev)
-		r.srv.inUse.leave()
+		r.srv.inUse.Leave()
 		if err != nil {
 			yield(Entry{}, err)
 			return

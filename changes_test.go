@@ -158,6 +158,7 @@ func TestChangesThatCannotBeContinuedEndWithErrReset(t *testing.T) {
 		require.ErrorIs(t, fresh.err, chat.ErrReset)
 
 		again := follow(t, room, headOf(t, room))
+		synctest.Wait() // else it may find nothing
 		require.NoError(t, store.RemoveRoom(t.Context(), "r"))
 		say(t, room, 1)
 		again.revs(t, "r")

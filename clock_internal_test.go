@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"log/slog"
 	"testing"
 	"time"
 	"unsafe"
@@ -44,23 +43,4 @@ func TestTokensEndByTheMonotonicClock(t *testing.T) {
 	require.True(t, s.expired(over, time.Now()))
 	far := s.identity(&User{ID: "dave", Expires: time.Now().AddDate(250, 0, 0).Round(0)})
 	require.False(t, s.expired(far, time.Now().AddDate(1, 0, 0)))
-}
-
-type rung chan time.Time
-
-func (r rung) ring(now time.Time) { r <- now }
-
-// TestTimersFollowTheMonotonicClock: typing, graces and deadlines are set by
-// times that carry it.
-func TestTimersFollowTheMonotonicClock(t *testing.T) {
-	timers := newTimers(time.Now(), slog.New(slog.DiscardHandler))
-	defer timers.stop()
-	for _, d := range leaps {
-		r := make(rung, 2)
-		began := time.Now()
-		timers.at(leapt(t, began.Add(20*time.Millisecond), d), r)
-		timers.at(leapt(t, began.Add(time.Hour), d), r)
-		require.GreaterOrEqual(t, (<-r).Sub(began), 20*time.Millisecond)
-		require.Empty(t, r)
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // cluster is a server's part in a group of servers that share a store. The
@@ -70,26 +72,7 @@ func (c *cluster) run() {
 		loops = append(loops, c.attendance.run)
 	}
 	for _, loop := range loops {
-		c.wg.Add(1)
-		go func() {
-			defer c.wg.Done()
-			c.keep(loop)
-		}()
-	}
-}
-
-// keep has a loop run until the server ends, from the start where it panics.
-func (c *cluster) keep(loop func()) {
-	for ended := false; !ended; {
-		func() {
-			defer rescue(c.srv.log, "a loop of the cluster")
-			loop()
-			ended = true
-		}()
-		if !ended {
-			pause(c.srv.ctx, watchAgain)
-			ended = c.srv.ctx.Err() != nil
-		}
+		c.wg.Go(func() { work.Loop(c.srv.ctx, watchAgain, c.srv.log, "a loop of the cluster", loop) })
 	}
 }
 
@@ -101,7 +84,7 @@ func (c *cluster) careful(covers func(room string) bool) func(room string) bool 
 	}
 	return func(room string) (yes bool) {
 		yes = true
-		defer rescue(c.srv.log, "what a store has missed")
+		defer work.Recover(c.srv.log, "what a store has missed")
 		return covers(room)
 	}
 }
@@ -115,7 +98,7 @@ func (c *cluster) watch() {
 			return
 		}
 		c.srv.log.Error("chat: not told what other servers do", "error", err)
-		pause(ctx, watchAgain)
+		work.Sleep(ctx, watchAgain)
 	}
 }
 
@@ -129,7 +112,7 @@ func (c *cluster) leave() {
 	}
 	close(c.attendance.leave)
 	<-c.attendance.left
-	if c.srv.health.down() {
+	if c.srv.health.Down() {
 		return // the lease runs out by itself
 	}
 	l := &c.srv.opt.Limits
@@ -142,24 +125,6 @@ func (c *cluster) leave() {
 	})
 }
 
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-// poke makes sure that whoever reads from ch does so once more.
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
 // room returns the id of the room that a key of the store names, if it is one
 // of this server's tenant.
 func (s *Server) roomOf(key string) (id string, ok bool) {
@@ -169,13 +134,13 @@ func (s *Server) roomOf(key string) (id string, ok bool) {
 
 // Appended implements [Listener].
 func (c *cluster) Appended(h Hint) {
-	defer rescue(c.srv.log, "a hint")
+	defer work.Recover(c.srv.log, "a hint")
 	id, ok := c.srv.roomOf(h.Room)
 	if !ok {
 		return
 	}
 	if id == controlRoom {
-		poke(c.control)
+		work.Notify(c.control)
 		return
 	}
 	if r := c.srv.peek(id); r != nil {
@@ -186,7 +151,7 @@ func (c *cluster) Appended(h Hint) {
 
 // Present implements [Listener].
 func (c *cluster) Present(room string, changes []Attendance) {
-	defer rescue(c.srv.log, "a hint")
+	defer work.Recover(c.srv.log, "a hint")
 	id, ok := c.srv.roomOf(room)
 	if !ok || c.attendance == nil {
 		return
@@ -212,5 +177,5 @@ func (c *cluster) doubtful(covers func(room string) bool) {
 		c.missed = append(c.missed, covers)
 	}
 	c.mu.Unlock()
-	poke(c.compare)
+	work.Notify(c.compare)
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // ownCalls matches the functions that run on goroutines of the server's own.
-var ownCalls = regexp.MustCompile(`gabblehq/chat\.\(\*(cluster|attendance|pool|timers|health)\)\.\w+`)
+var ownCalls = regexp.MustCompile(`gabblehq/chat(\.\(\*(cluster|attendance)\)|/internal/(work\.\(\*(Pool|Timers)|outage\.\(\*Detector)\))\.\w+`)
 
 // running returns which of the server's own goroutines there are.
 func running() []string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // commit is one change on its way into a room's log. Who has it committed
@@ -90,7 +91,7 @@ func (r *liveRoom) hold() { r.srv.acquire(r.id) }
 // committer goes on committing what others have queued.
 type committer struct{ *liveRoom }
 
-func (c committer) work() {
+func (c committer) Work() {
 	defer c.release()
 	c.commitGroup()
 }
@@ -98,7 +99,7 @@ func (c committer) work() {
 // handOn leaves the committing to a goroutine of its own.
 func (r *liveRoom) handOn() {
 	r.hold()
-	r.srv.work.commits.run(committer{r})
+	r.srv.workers.commits.Run(committer{r})
 }
 
 // commitGroup commits what is queued, once, and leaves what has come in
@@ -130,7 +131,7 @@ func (r *liveRoom) commitGroup() {
 
 // look takes up what has been heard of other servers, and what is in doubt.
 func (r *liveRoom) look() {
-	defer rescue(r.srv.log, "a room's committer")
+	defer work.Recover(r.srv.log, "a room's committer")
 	r.heed()
 	r.makeSure()
 }
@@ -176,7 +177,7 @@ func (r *liveRoom) append(group []*commit, known Position) {
 			r.suspect() // what of it the topic has been told
 		}
 		if v != nil {
-			rescued(r.srv.log, "a room's committer", v)
+			work.LogPanic(r.srv.log, "a room's committer", v)
 		}
 	}()
 	changes := make([]Change, len(group))
@@ -189,8 +190,8 @@ func (r *liveRoom) append(group []*commit, known Position) {
 		for _, c := range group {
 			c.result = Result{Err: err}
 		}
-		if !r.srv.health.down() { // which has been said
-			r.srv.unstored.warnOf(asError(err).Message, r.srv.log, "chat: not stored", "room", r.id, "changes", len(changes), "error", err)
+		if !r.srv.health.Down() { // which has been said
+			r.srv.unstored.WarnOf(asError(err).Message, r.srv.log, "chat: not stored", "room", r.id, "changes", len(changes), "error", err)
 		}
 		return
 	}
@@ -308,7 +309,7 @@ func (r *liveRoom) frame(c *commit) []byte {
 	default:
 		// Nobody is asked for names here: the whole room waits for its
 		// committer.
-		w := r.srv.wireRoom(&res.Room, r.srv.profiles.known)
+		w := r.srv.wireRoom(&res.Room, r.srv.names.Known)
 		return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
 	}
 }

@@ -3,6 +3,8 @@ package chat
 import (
 	"context"
 	"slices"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // compareLoop compares rooms that may have missed something with the store.
@@ -27,13 +29,13 @@ func (c *cluster) compareLoop() {
 			return all
 		}
 		if covers(c.srv.key(controlRoom)) {
-			poke(c.control)
+			work.Notify(c.control)
 		}
 		if err := c.compareRooms(covers); err != nil && ctx.Err() == nil {
-			if !c.srv.health.down() { // which has been said
+			if !c.srv.health.Down() { // which has been said
 				c.srv.log.Warn("chat: rooms not compared with the store", "error", err)
 			}
-			pause(ctx, doubtFor)
+			work.Sleep(ctx, doubtFor)
 			c.again(all, missed)
 		}
 	}

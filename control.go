@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // controlRoom is the room in whose log servers tell each other what must not
@@ -45,7 +46,7 @@ func (c *cluster) order(ctx context.Context, o controlOrder) error {
 			ID: newID(time.Now()), Kind: KindSystem, Content: string(content),
 		}}})
 		if err == nil && res.Position.Seq%trimOrders == 0 {
-			c.srv.background(&c.srv.work.chores, c.trimOrders)
+			c.srv.background(c.srv.workers.chores, c.trimOrders)
 		}
 		return err
 	}
@@ -77,7 +78,7 @@ func (c *cluster) trimOrders() {
 	err := c.srv.callStore(c.srv.ctx, func(ctx context.Context) error {
 		return t.Trim(ctx, c.srv.key(controlRoom), keepOrders)
 	})
-	if err != nil && !outage(err) {
+	if err != nil && !unanswered(err) {
 		c.srv.log.Warn("chat: control log not trimmed", "error", err)
 	}
 }
@@ -111,10 +112,10 @@ func (c *cluster) controlLoop(r *liveRoom, at Position, known bool) {
 			return err
 		})
 		known = known || err == nil
-		if err != nil && !c.srv.health.down() && c.srv.ctx.Err() == nil {
+		if err != nil && !c.srv.health.Down() && c.srv.ctx.Err() == nil {
 			c.srv.log.Warn("chat: control log not read", "error", err)
-			pause(c.srv.ctx, doubtFor)
-			poke(c.control)
+			work.Sleep(c.srv.ctx, doubtFor)
+			work.Notify(c.control)
 		} // else it is poked when the store answers again
 	}
 }
@@ -125,7 +126,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		page, err := r.changes(c.srv.ctx, at.Rev)
 		if errors.Is(err, ErrNotFound) {
 			if at.Epoch != "" {
-				c.srv.background(&c.srv.work.checks, c.srv.recheckAll)
+				c.srv.background(c.srv.workers.checks, c.srv.recheckAll)
 			}
 			return Position{}, nil
 		}
@@ -134,7 +135,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 		}
 		if at.Epoch != "" && page.Head.Epoch != at.Epoch || at.Rev > page.Head.Rev || at.Rev < page.Floor {
 			// Something may have been said that is gone: look at everybody.
-			c.srv.background(&c.srv.work.checks, c.srv.recheckAll)
+			c.srv.background(c.srv.workers.checks, c.srv.recheckAll)
 			trimmed := page.Good(at) && at.Rev < page.Floor
 			if common := page.common(at.Epoch); common < at.Rev && common >= page.Floor {
 				at = Position{Epoch: page.Head.Epoch, Rev: common}
@@ -165,10 +166,10 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 // comeBack has every session connect again, spread over time.
 func (c *cluster) comeBack() {
 	defer c.wg.Done()
-	defer rescue(c.srv.log, "a loop of the cluster")
+	defer work.Recover(c.srv.log, "a loop of the cluster")
 	for _, sess := range c.srv.sessions() {
 		sess.conn.Close(wire.CloseRestart, "restart")
-		pause(c.srv.ctx, time.Second/closesPerSecond)
+		work.Sleep(c.srv.ctx, time.Second/closesPerSecond)
 	}
 }
 
@@ -177,26 +178,8 @@ func (c *cluster) comeBack() {
 func (c *cluster) execute(o controlOrder) {
 	switch o.Type {
 	case orderRevoke:
-		c.srv.background(&c.srv.work.checks, func() { c.srv.revoke(c.srv.ctx, o.User, o.Room) })
+		c.srv.background(c.srv.workers.checks, func() { c.srv.revoke(c.srv.ctx, o.User, o.Room) })
 	case orderDisconnect, orderSignOut:
-		c.srv.background(&c.srv.work.chores, func() { c.srv.dismiss(o) })
+		c.srv.background(c.srv.workers.chores, func() { c.srv.dismiss(o) })
 	}
-}
-
-// chore is something to be done that nobody waits for, but Shutdown.
-type chore struct {
-	srv *Server
-	do  func()
-}
-
-// background has f called by a pool, unless the server has ended.
-func (s *Server) background(p *pool, f func()) {
-	if s.inUse.enter() {
-		p.run(chore{s, f})
-	}
-}
-
-func (c chore) work() {
-	defer c.srv.inUse.leave()
-	c.do()
 }

@@ -88,10 +88,10 @@ func (u *UserSessions) SignOut(ctx context.Context, sessions ...string) (int, er
 
 func (u *UserSessions) dismiss(ctx context.Context, o controlOrder) (int, error) {
 	s := u.srv
-	if !s.inUse.enter() {
+	if !s.inUse.Enter() {
 		return 0, ErrServerClosed
 	}
-	defer s.inUse.leave()
+	defer s.inUse.Leave()
 	n := s.dismiss(o)
 	if s.cluster == nil {
 		return n, nil
@@ -109,7 +109,7 @@ func (s *Server) dismiss(o controlOrder) (n int) {
 		// First: who is not in the directory yet looks here afterwards.
 		s.dismissed.note(o.User, code, reason)
 	}
-	for _, sess := range s.users.sessions(o.User) {
+	for _, sess := range s.users.Under(o.User) {
 		if len(o.Sessions) == 0 || slices.Contains(o.Sessions, sess.name()) {
 			sess.conn.Close(code, reason)
 			n++

@@ -286,7 +286,7 @@ func (s *Server) changing(ctx context.Context, c *call, r *liveRoom, info *RoomI
 		m := cloneMessage(c.edited())
 		return r.edit(ctx, &m, before, cmd.TraceID)
 	}
-	author := s.profiles.one(ctx, before.User)
+	author := s.names.One(ctx, before.User)
 	ch := Change{Kind: ChangeDelete, Hard: cmd.Hard, Message: Message{ID: cmd.ID}}
 	return &commit{change: ch, author: author, trace: cmd.TraceID}, nil
 }

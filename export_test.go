@@ -1,5 +1,7 @@
 package chat
 
+import "github.com/gabblehq/chat/internal/work"
+
 // Outdate does to a room what a comparison does that has found nobody in it.
 func (s *Server) Outdate(room string) {
 	r := s.acquire(room)
@@ -9,21 +11,13 @@ func (s *Server) Outdate(room string) {
 
 // Tighten makes the pools of a server small, so that few commands use them up.
 func Tighten(s *Server, turns, parked, others int) {
-	for _, p := range []*pool{&s.work.turns, &s.work.auths, &s.work.checks, &s.work.chores} {
-		p.mu.Lock()
-		p.max = others
-		p.mu.Unlock()
+	w := &s.workers
+	for _, p := range []*work.Pool{w.auths, w.checks, w.chores} {
+		p.Resize(work.Limits{Workers: others, Idle: 1})
 	}
-	s.work.turns.mu.Lock()
-	s.work.turns.max, s.work.turns.wait = turns, parked
-	s.work.turns.mu.Unlock()
+	w.turns.Resize(work.Limits{Workers: turns, Parked: parked, Idle: 1})
 }
 
 // Waiting is how many tasks wait for a worker that takes up commands, and how
 // many of its workers are parked.
-func Waiting(s *Server) (queued, parked int) {
-	p := &s.work.turns
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.queue), p.parked
-}
+func Waiting(s *Server) (tasks, parked int) { return s.workers.turns.Waiting() }

@@ -32,7 +32,7 @@ func (r *liveRoom) messageFrame(typ string, m *Message, author wire.User) []byte
 }
 
 func (r *liveRoom) roomFrame(ctx context.Context, info *RoomInfo) []byte {
-	w := r.srv.wireRoom(info, r.srv.profiles.soon(ctx, info.Peers))
+	w := r.srv.wireRoom(info, r.srv.names.Soon(ctx, info.Peers))
 	return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
 }
 
@@ -57,7 +57,7 @@ func (r *liveRoom) entryFrames(ctx context.Context, entries []Entry, after int64
 			ids = append(ids, e.Message.User)
 		}
 	}
-	who := r.srv.profiles.soon(ctx, ids)
+	who := r.srv.names.Soon(ctx, ids)
 	frames := make([]hub.Frame, 0, len(entries))
 	for _, e := range entries {
 		f := hub.Frame{Rev: e.Rev}

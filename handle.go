@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -24,7 +25,7 @@ func (s *session) handle(c *call, payload []byte) error {
 		return nil
 	}
 	if c.wire.Type == wire.TypeAuth {
-		s.srv.work.auths.run(authTurn{c})
+		s.srv.workers.auths.Run(authTurn{c})
 		return errMoved
 	}
 	if !s.speaks(c) {
@@ -55,7 +56,7 @@ func decodeError(c *call, err error) *Error {
 }
 
 // fill sets what is the same for all commands of the session.
-func (s *session) fill(cmd *Command, who *identity) {
+func (s *session) fill(cmd *Command, who *names.Identity) {
 	cmd.User = s.srv.user(who)
 	cmd.Session = s.name()
 	if len(s.srv.opt.Middleware) > 0 { // nobody else looks at it
@@ -101,7 +102,7 @@ func (s *session) joinMany(c *call) {
 		seen[room] = struct{}{}
 	}
 	s.mu.Lock()
-	s.inbox.joins = &joins{c.wire.Ref, c.wire.Rooms}
+	s.inbox.SetRest(&joins{c.wire.Ref, c.wire.Rooms})
 	s.mu.Unlock()
 	c.wire.Rooms = nil
 }
@@ -111,7 +112,7 @@ func (s *session) joinNext(c *call, f *joins) {
 	j := f.rest[0]
 	s.mu.Lock()
 	if f.rest = f.rest[1:]; len(f.rest) == 0 {
-		s.inbox.joins = nil
+		s.inbox.SetRest(nil)
 	}
 	s.mu.Unlock()
 	c.wire = wire.NewCommand(wire.TypeJoin)

@@ -3,19 +3,10 @@ package chat
 import (
 	"errors"
 
+	"github.com/gabblehq/chat/internal/turn"
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 )
-
-// inbox holds the commands that have come in and are not under way yet.
-type inbox struct {
-	queue   [][]byte // payloads; nil: one that was too large
-	joins   *joins   // what is left of the frame that has the turn; nil: nothing
-	bytes   int
-	active  int  // commands under way
-	running bool // somebody has the turn
-	paused  bool // the connection is not read from
-	waiting bool // for output to go out before the next command
-}
 
 // joins are the rooms of one frame that are still to be joined.
 type joins struct {
@@ -32,47 +23,32 @@ const replyBytes = 64 << 10
 func (s *session) enqueue(payload []byte) {
 	s.mu.Lock()
 	if s.inbox == nil {
-		s.inbox = &inbox{}
+		s.inbox = turn.New[joins](&s.srv.outstanding)
 	}
-	in := s.inbox
-	in.queue = append(in.queue, payload)
-	in.bytes += len(payload)
-	if !in.paused && (len(in.queue) >= s.srv.opt.Limits.Outstanding || in.bytes >= inboxBytes) {
-		in.paused = true
+	if s.inbox.Push(payload) {
 		s.conn.Pause()
 	}
-	start := s.claim()
+	start := s.inbox.Start()
 	s.mu.Unlock()
 	if start {
 		s.turn()
 	}
 }
 
-// turn has somebody take up the session's commands; the caller has claimed the
+// turn has somebody take up the session's commands; the caller has taken the
 // turn. Who is nobody yet can only say who they are.
 func (s *session) turn() {
-	p := &s.srv.work.turns
+	p := s.srv.workers.turns
 	if s.who.Load() == nil {
-		p = &s.srv.work.auths
+		p = s.srv.workers.auths
 	}
-	p.run(s)
+	p.Run(s)
 }
 
-// claim takes the turn if it is free and there is something to do. The lock is
-// held.
-func (s *session) claim() bool {
-	in := s.inbox
-	if in == nil || in.running || in.waiting || !in.has() || in.active >= s.srv.opt.Limits.Outstanding {
-		return false
-	}
-	in.running = true
-	return true
-}
-
-// work takes up the session's commands one by one; it has the turn. A command
+// Work takes up the session's commands one by one; it has the turn. A command
 // that has entered its room's queue is answered by who commits it, and the next
 // is taken up; one inside a middleware gives the turn away.
-func (s *session) work() {
+func (s *session) Work() {
 	for {
 		payload, join, ok := s.take()
 		if !ok {
@@ -106,7 +82,7 @@ func (s *session) work() {
 func (s *session) attempt(c *call, handle func(*call) error) (where error) {
 	defer func() {
 		if v := recover(); v != nil {
-			rescued(s.srv.log, "a command", v)
+			work.LogPanic(s.srv.log, "a command", v)
 			s.refuse(c, &Error{Code: CodeInternal, Message: "internal error"})
 		}
 	}()
@@ -129,46 +105,49 @@ func (s *session) take() (payload []byte, join *joins, ok bool) {
 	defer s.mu.Unlock()
 	in := s.inbox
 	if s.ended {
-		in.queue, in.bytes, in.joins = nil, 0, nil
+		in.Clear()
 	}
 	room := replyBytes
-	if in.joins != nil {
+	if in.Rest() != nil {
 		room = 0 // the next part of one answer is begun when the last has gone out
 	}
 	if buffered && s.conn.Buffered() > room {
 		// The client does not read its answers: no more of them until it does.
 		// Writable goes on from here.
-		in.waiting = true
+		in.Block()
 	}
-	if !in.has() || in.waiting || in.active >= s.srv.opt.Limits.Outstanding {
-		in.running = false
+	payload, join, ok = in.Take()
+	if ok {
+		s.resume()
+	} else {
 		s.tidy()
-		return nil, nil, false
 	}
-	if in.joins != nil {
-		in.active++
-		return nil, in.joins, true
-	}
-	payload = in.queue[0]
-	in.queue[0] = nil
-	in.queue = in.queue[1:]
-	in.bytes -= len(payload)
-	in.active++
-	s.resume()
-	return payload, nil, true
+	return payload, join, ok
 }
 
 // resume has the connection read from again where there is room. The lock is held.
 func (s *session) resume() {
-	in := s.inbox
-	if in.paused && len(in.queue) <= s.srv.opt.Limits.Outstanding/2 && in.bytes <= inboxBytes/2 {
-		in.paused = false
+	if s.inbox.Resume() {
 		s.conn.Resume()
 	}
 }
 
-// has reports whether there is something to be taken.
-func (in *inbox) has() bool { return len(in.queue) > 0 || in.joins != nil }
+// restart takes the turn if there is something to do. The lock is held.
+func (s *session) restart() bool {
+	if s.inbox.Start() {
+		return true
+	}
+	s.tidy()
+	return false
+}
+
+// tidy lets go of the inbox of a session that has nothing to do, so that an
+// idle one does not pay for it. The lock is held.
+func (s *session) tidy() {
+	if s.inbox.Empty() {
+		s.inbox = nil
+	}
+}
 
 // finish counts a command as done and reports whether the caller has the turn.
 func (s *session) finish(c *call) bool {
@@ -176,35 +155,23 @@ func (s *session) finish(c *call) bool {
 	c.free()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.inbox.active--
-	if !passed {
-		return true
-	}
-	return s.reclaim()
+	s.inbox.Done()
+	return !passed || s.restart()
 }
 
-// reclaim takes the turn if there is something to do. The lock is held.
-func (s *session) reclaim() bool {
-	if s.claim() {
-		return true
-	}
-	s.tidy()
-	return false
-}
-
-// again is reclaim for who has given the turn away.
+// again reports whether the caller, who has given the turn away, has it again.
 func (s *session) again() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reclaim()
+	return s.restart()
 }
 
 // done counts a command as done that had entered its room's queue.
 func (s *session) done(c *call) {
 	c.free()
 	s.mu.Lock()
-	s.inbox.active--
-	start := s.reclaim()
+	s.inbox.Done()
+	start := s.restart()
 	s.mu.Unlock()
 	if start {
 		s.turn()
@@ -215,11 +182,7 @@ func (s *session) done(c *call) {
 func (s *session) yield() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inbox.has() && s.inbox.active < s.srv.opt.Limits.Outstanding {
-		return false
-	}
-	s.inbox.running = false
-	return true
+	return s.inbox.StopIdle()
 }
 
 // pass gives the turn to the session's next command, once.
@@ -229,18 +192,10 @@ func (s *session) pass(c *call) {
 	}
 	c.passed = true
 	s.mu.Lock()
-	s.inbox.running = false
-	start := s.claim()
+	s.inbox.Stop()
+	start := s.inbox.Start()
 	s.mu.Unlock()
 	if start {
 		s.turn()
-	}
-}
-
-// tidy lets go of the inbox of a session that has nothing to do, so that an
-// idle one does not pay for it. The lock is held.
-func (s *session) tidy() {
-	if in := s.inbox; in != nil && !in.running && !in.paused && !in.waiting && in.active == 0 && !in.has() {
-		s.inbox = nil
 	}
 }

@@ -159,7 +159,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 			joined.Epoch, joined.Head = page.Head.Epoch, page.Head.Rev
 		}
 	}
-	state := s.wireRoom(page.Room, s.profiles.many(ctx, page.Room.Peers))
+	state := s.wireRoom(page.Room, s.names.Many(ctx, page.Room.Peers))
 	state.ID = r.id
 	joined.State = &state
 	var cut bool
@@ -181,15 +181,15 @@ func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire
 	r.mu.Lock()
 	info := r.info
 	r.mu.Unlock()
-	if !ok || info == nil || r.fresh() == nil && !s.health.down() || s.may(ctx, c.cmd.User, ActionRead, info) != nil {
+	if !ok || info == nil || r.fresh() == nil && !s.health.Down() || s.may(ctx, c.cmd.User, ActionRead, info) != nil {
 		return nil
 	}
 	// Some of what the ring holds may not be to be had any more. While the store
 	// does not answer nobody can tell, and who is hardly behind goes on.
-	if floor, err := r.floor(ctx); j.After < floor || err != nil && !outage(err) {
+	if floor, err := r.floor(ctx); j.After < floor || err != nil && !unanswered(err) {
 		return nil
 	}
-	state := s.wireRoom(info, s.profiles.many(ctx, info.Peers))
+	state := s.wireRoom(info, s.names.Many(ctx, info.Peers))
 	return &wire.Joined{Epoch: epoch, Head: head, State: &state}
 }
 

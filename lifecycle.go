@@ -9,6 +9,7 @@ import (
 
 	"github.com/gabblehq/chat/internal/safelog"
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // closesPerSecond is how fast Shutdown lets clients go, so that they do not
@@ -85,7 +86,7 @@ func (s *Server) end(ctx context.Context) {
 func (s *Server) stop(ctx context.Context) {
 	e := &s.ending
 	defer close(e.closed)
-	defer rescue(s.log, "the end of the server")
+	defer work.Recover(s.log, "the end of the server")
 	cut := make(chan error, 1)
 	s.await("the host's code", e.hurry.Done(), func() {
 		s.transport.CloseListeners()
@@ -100,8 +101,8 @@ func (s *Server) stop(ctx context.Context) {
 	}
 	defer context.AfterFunc(e.hurry, s.cancel)() // calls are told to give up
 	s.await("the host's code", e.hurry.Done(), func() {
-		s.inUse.close()
-		s.work.close()
+		s.inUse.Close()
+		s.workers.Close()
 	})
 	now := make(chan struct{})
 	close(now)
@@ -113,9 +114,9 @@ func (s *Server) stop(ctx context.Context) {
 		if s.cluster != nil {
 			s.cluster.wg.Wait()
 		}
-		s.health.wait()
+		s.health.Wait()
 		s.hub.Close()
-		s.timers.stop()
+		s.timers.Stop()
 	})
 	safelog.Flush(s.log, lastWords)
 	e.hasten(nil) // nothing is left that could be in a hurry
@@ -125,22 +126,7 @@ func (s *Server) stop(ctx context.Context) {
 // has not StoreTimeout after there is a hurry, because it has come to a halt,
 // is left behind.
 func (s *Server) await(what string, hurry <-chan struct{}, f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer rescue(s.log, "the end of the server")
-		f()
-	}()
-	select {
-	case <-done:
-		return
-	case <-hurry:
-	}
-	patience := time.NewTimer(s.opt.Limits.StoreTimeout)
-	defer patience.Stop()
-	select {
-	case <-done:
-	case <-patience.C:
+	if !work.Within(s.opt.Limits.StoreTimeout, hurry, s.log, "the end of the server", f) {
 		s.ending.left = errors.Join(s.ending.left, errors.New("chat: shut down, but calls of "+what+" have not returned"))
 	}
 }
@@ -191,7 +177,7 @@ func (s *Server) drain(ctx context.Context, hurry <-chan struct{}) {
 
 // sessions returns all sessions there are.
 func (s *Server) sessions() []*session {
-	list := s.users.all()
+	list := s.users.All()
 	s.guests.mu.Lock()
 	defer s.guests.mu.Unlock()
 	for sess := range s.guests.set {

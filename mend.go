@@ -3,6 +3,8 @@ package chat
 import (
 	"errors"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // remake makes a room that the store has lost anew, with the settings that it
@@ -48,15 +50,15 @@ func (r *liveRoom) makeSure() {
 	if err == nil {
 		return
 	}
-	if p, ok := errors.AsType[*panicError](err); ok {
+	if p, ok := errors.AsType[*work.Panic](err); ok {
 		r.srv.log.Error("chat: hole in a room not read", "room", r.id, "error", p)
 	}
 	r.note((*upkeep).postpone)
-	if r.srv.health.down() {
+	if r.srv.health.Down() {
 		return // looked after when the store answers again
 	}
 	r.hold()
-	r.srv.timers.at(time.Now().Add(doubtFor), (*doubtTimer)(r))
+	r.srv.timers.At(time.Now().Add(doubtFor), (*doubtTimer)(r))
 }
 
 // doubtFor is how long a room waits before it asks the store again.
@@ -65,7 +67,7 @@ const doubtFor = time.Second
 // doubtTimer has a committer make sure.
 type doubtTimer liveRoom
 
-func (d *doubtTimer) ring(time.Time) {
+func (d *doubtTimer) Ring(time.Time) {
 	r := (*liveRoom)(d)
 	r.note((*upkeep).again)
 	r.release()
@@ -108,7 +110,7 @@ func (r *liveRoom) catchUp() error {
 			}
 		}
 		if err != nil {
-			if !r.srv.health.down() {
+			if !r.srv.health.Down() {
 				r.srv.log.Warn("chat: hole in a room not read", "room", r.id, "after", head, "error", err)
 			}
 			return err

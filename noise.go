@@ -21,7 +21,7 @@ const maxNoise = 500
 func (s *session) noisy(c *call) bool {
 	key := "session/" + s.name()
 	if who := s.who.Load(); who != nil {
-		key = "user/" + who.id()
+		key = "user/" + who.ID()
 	}
 	wait, err := s.srv.noise.Allow(context.Background(), key, s.srv.opt.Limits.Noise)
 	s.mu.Lock()
@@ -49,10 +49,10 @@ func (s *session) refuse(c *call, err *Error) {
 	s.srv.count.refused.Add(1)
 	user := ""
 	if who := s.who.Load(); who != nil {
-		user = who.id()
+		user = who.ID()
 	}
 	// What it says may quote the client.
-	s.srv.strangers.warn(s.srv.log, "chat: frame refused", "code", err.Code, "field", clip(err.Field), "user", user, "session", s.name())
+	s.srv.strangers.Warn(s.srv.log, "chat: frame refused", "code", err.Code, "field", clip(err.Field), "user", user, "session", s.name())
 	s.answer(c, err)
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gabblehq/chat/internal/door"
 	"github.com/gabblehq/chat/internal/safelog"
 	"github.com/gabblehq/chat/internal/wire"
 )
@@ -181,7 +182,9 @@ func (o *Options) settle() (*Options, error) {
 			bad(fmt.Sprintf("Middleware[%d]", i), "is nil")
 		}
 	}
-	readOrigins(c.Origins, bad)
+	door.ReadOrigins(c.Origins, func(i int, err error) {
+		bad(fmt.Sprintf("Origins[%d]", i), "%q can match no origin such as https://app.example.com, nor is it https://*.example.com, null or *: %w", c.Origins[i], err)
+	})
 	for i, p := range c.TrustedProxies {
 		if !p.IsValid() {
 			bad(fmt.Sprintf("TrustedProxies[%d]", i), "is not a prefix; netip.MustParsePrefix makes one")
@@ -190,7 +193,7 @@ func (o *Options) settle() (*Options, error) {
 		}
 	}
 	if c.ProxyHeader = http.CanonicalHeaderKey(c.ProxyHeader); c.ProxyHeader == "" {
-		c.ProxyHeader = forwardedFor
+		c.ProxyHeader = door.ForwardedFor
 	} else if !isHeaderName(c.ProxyHeader) {
 		bad("ProxyHeader", "%q is not the name of a header", c.ProxyHeader)
 	}
@@ -240,15 +243,15 @@ func (l *Limits) settle(bad func(field, format string, args ...any)) {
 	setInt("NodeRingBytes", &l.NodeRingBytes, 64<<20)
 	setInt("Backfill", &l.Backfill, 16)
 	setInt("Outstanding", &l.Outstanding, 64)
-	setInt("Connections", &l.Connections, fileRoom())
-	setInt("Requests", &l.Requests, requestRoom())
+	setInt("Connections", &l.Connections, door.ConnectionFiles())
+	setInt("Requests", &l.Requests, door.RequestFiles())
 	setTime("RequestTimeout", &l.RequestTimeout, 30*time.Second)
 	setInt("ConnectionsPerIP", &l.ConnectionsPerIP, 0)
 	if l.MemoryBytes < 0 {
 		bad("Limits.MemoryBytes", "%d is negative", l.MemoryBytes)
 	}
 	if l.MemoryBytes == 0 {
-		l.MemoryBytes = memoryRoom()
+		l.MemoryBytes = door.MemoryLimit()
 	}
 	setInt("Presence", &l.Presence, 200)
 	if l.Resume < 0 {

@@ -70,7 +70,7 @@ func (r *liveRoom) wireMessages(ctx context.Context, list []Message, keep int64,
 	for i := range list {
 		ids[i] = list[i].User
 	}
-	who := r.srv.profiles.many(ctx, ids)
+	who := r.srv.names.Many(ctx, ids)
 	sizeOf := func(i int) int {
 		author := who(list[i].User)
 		return messageSize(&list[i]) + userSize(&author)

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"bytes"
-	"slices"
 	"time"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -36,8 +35,7 @@ func (s *session) idle() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in := s.inbox
-	return in == nil || !in.running && !in.waiting && !in.has()
+	return s.inbox.Free()
 }
 
 // latePing is a ping that had to wait behind a command. The client takes it for
@@ -47,21 +45,12 @@ type latePing struct {
 	payload []byte
 }
 
-func (l *latePing) ring(time.Time) {
+func (l *latePing) Ring(time.Time) {
 	s := l.s
 	s.mu.Lock()
-	in := s.inbox
-	found := false
-	if in != nil && !in.waiting && !s.ended {
-		for i, p := range in.queue {
-			if len(p) > 0 && &p[0] == &l.payload[0] {
-				in.queue = slices.Delete(in.queue, i, i+1)
-				in.bytes -= len(p)
-				s.resume()
-				found = true
-				break
-			}
-		}
+	found := !s.ended && s.inbox.Remove(l.payload)
+	if found {
+		s.resume()
 	}
 	s.mu.Unlock()
 	if !found {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -19,7 +20,7 @@ type presence struct {
 // person is one user in a room. Rooms are many and so are people, so it is 16
 // bytes.
 type person struct {
-	who      *identity
+	who      *names.Identity
 	sessions int32  // on this server
 	drops    uint16 // tells the drops apart
 	dropped  bool   // has no session any more, but a grace to come back in
@@ -38,7 +39,7 @@ type presenceNews struct {
 
 // presenceChange is one user who has come or gone; nil has been taken back.
 type presenceChange struct {
-	who    *identity
+	who    *names.Identity
 	joined bool
 }
 
@@ -54,7 +55,7 @@ const (
 
 func (p *presence) find(user string) (int, bool) {
 	return slices.BinarySearchFunc(p.here, user, func(a person, id string) int {
-		return strings.Compare(a.who.id(), id)
+		return strings.Compare(a.who.ID(), id)
 	})
 }
 
@@ -68,9 +69,9 @@ func insert[T any](list []T, i int, v T) []T {
 }
 
 // arrive counts a session of the user in.
-func (r *liveRoom) arrive(who *identity) {
+func (r *liveRoom) arrive(who *names.Identity) {
 	r.mu.Lock()
-	i, ok := r.here.find(who.id())
+	i, ok := r.here.find(who.ID())
 	if !ok {
 		r.here.here = insert(r.here.here, i, person{})
 		r.here.note(who, true)
@@ -92,7 +93,7 @@ func (r *liveRoom) arrive(who *identity) {
 
 // announce tells the other servers, where there are any, that a user has come
 // to the room on this one or is gone. The room's lock is held.
-func (r *liveRoom) announce(who *identity, gone bool) {
+func (r *liveRoom) announce(who *names.Identity, gone bool) {
 	if c := r.srv.cluster; c != nil && c.attendance != nil {
 		c.attendance.say(r.id, who, gone)
 	}
@@ -100,9 +101,9 @@ func (r *liveRoom) announce(who *identity, gone bool) {
 
 // depart counts a session of the user out and reports whether it was the last.
 // Then the user is gone at once if they said so, else after the grace.
-func (r *liveRoom) depart(who *identity, said bool) (last bool) {
+func (r *liveRoom) depart(who *names.Identity, said bool) (last bool) {
 	r.mu.Lock()
-	i, ok := r.here.find(who.id())
+	i, ok := r.here.find(who.ID())
 	if !ok || r.here.here[i].sessions == 0 {
 		r.mu.Unlock()
 		return false
@@ -116,7 +117,7 @@ func (r *liveRoom) depart(who *identity, said bool) (last bool) {
 		p.drops++
 		p.dropped = true
 		r.hold()
-		r.srv.timers.at(time.Now().Add(r.srv.opt.Limits.LeaveGrace), &grace{r, who.id(), p.drops})
+		r.srv.timers.At(time.Now().Add(r.srv.opt.Limits.LeaveGrace), &grace{r, who.ID(), p.drops})
 		r.mu.Unlock()
 		return true
 	}
@@ -128,13 +129,13 @@ func (r *liveRoom) depart(who *identity, said bool) (last bool) {
 
 // departed notes that a person has no session here any more, and takes them off
 // the list unless another server has one. The room's lock is held.
-func (r *liveRoom) departed(who *identity, now time.Time) []byte {
+func (r *liveRoom) departed(who *names.Identity, now time.Time) []byte {
 	if !r.srv.closing.Load() {
 		// Of a server that goes, the others forget everybody when its lease
 		// has run out: by then they are back somewhere else.
 		r.announce(who, true)
 	}
-	r.vacate(who.id())
+	r.vacate(who.ID())
 	return r.presenceFrame(now)
 }
 
@@ -145,7 +146,7 @@ type grace struct {
 	drops uint16
 }
 
-func (g *grace) ring(now time.Time) {
+func (g *grace) Ring(now time.Time) {
 	r := g.room
 	var frame []byte
 	r.mu.Lock()
@@ -160,29 +161,29 @@ func (g *grace) ring(now time.Time) {
 }
 
 // note adds to the news. Somebody who came and went in between is no news.
-func (p *presence) note(who *identity, joined bool) {
+func (p *presence) note(who *names.Identity, joined bool) {
 	if p.news == nil {
 		p.news = &presenceNews{}
 	}
 	p.news.add(who, joined)
 }
 
-func (n *presenceNews) add(who *identity, joined bool) {
-	if i := n.find(who.id()); i >= 0 && n.list[i].joined != joined {
+func (n *presenceNews) add(who *names.Identity, joined bool) {
+	if i := n.find(who.ID()); i >= 0 && n.list[i].joined != joined {
 		n.list[i].who = nil
-		delete(n.at, who.id())
+		delete(n.at, who.ID())
 		n.count--
 		return
 	}
 	n.list = append(n.list, presenceChange{who, joined})
 	n.count++
 	if n.at != nil {
-		n.at[who.id()] = len(n.list) - 1
+		n.at[who.ID()] = len(n.list) - 1
 	} else if len(n.list) > shortNews {
 		n.at = make(map[string]int, 2*len(n.list))
 		for i, c := range n.list {
 			if c.who != nil {
-				n.at[c.who.id()] = i
+				n.at[c.who.ID()] = i
 			}
 		}
 	}
@@ -196,7 +197,7 @@ func (n *presenceNews) find(user string) int {
 		}
 		return -1
 	}
-	return slices.IndexFunc(n.list, func(c presenceChange) bool { return c.who != nil && c.who.id() == user })
+	return slices.IndexFunc(n.list, func(c presenceChange) bool { return c.who != nil && c.who.ID() == user })
 }
 
 // names returns up to max users who have come or have gone.
@@ -206,7 +207,7 @@ func (n *presenceNews) names(joined bool, max int) (list []wire.User) {
 			break
 		}
 		if c.who != nil && c.joined == joined {
-			list = append(list, c.who.public())
+			list = append(list, c.who.Public())
 		}
 	}
 	return list
@@ -225,7 +226,7 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 		if !r.presenceDue {
 			r.presenceDue = true
 			r.hold()
-			r.srv.timers.at(now.Add(wait), (*presenceTimer)(r))
+			r.srv.timers.At(now.Add(wait), (*presenceTimer)(r))
 		}
 		return nil
 	}
@@ -248,7 +249,7 @@ func (r *liveRoom) presenceFrame(now time.Time) []byte {
 // presenceTimer tells the news that had to wait.
 type presenceTimer liveRoom
 
-func (t *presenceTimer) ring(now time.Time) {
+func (t *presenceTimer) Ring(now time.Time) {
 	r := (*liveRoom)(t)
 	r.mu.Lock()
 	r.presenceDue = false
@@ -289,7 +290,7 @@ func (r *liveRoom) online(users []wire.User, after string, limit, bytes int) (co
 	}
 	rest := r.here.here[i:]
 	for i := range rest {
-		u := rest[i].who.public()
+		u := rest[i].who.Public()
 		if i >= limit || i > 0 && bytes < userSize(&u) {
 			return len(r.here.here), users, true
 		}

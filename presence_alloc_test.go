@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gabblehq/chat/internal/directory"
 )
 
 func liveHeap() int64 {
@@ -23,8 +25,8 @@ func liveHeap() int64 {
 func TestPresenceAllocPerRemoteUser(t *testing.T) {
 	const rooms, members, limit = 3000, 20, 350 // all of them fit into what names are known by
 	s := &Server{}
-	s.users.init()
-	s.profiles.dir = &s.users
+	s.users = directory.New[*session]()
+	s.names = newNames(s.users, nil)
 	s.cluster = &cluster{srv: s, node: "self"}
 	live := make([]*liveRoom, rooms)
 	for i := range live {
@@ -43,6 +45,6 @@ func TestPresenceAllocPerRemoteUser(t *testing.T) {
 	each := float64(liveHeap()-before) / (rooms * members)
 	t.Logf("%.0f bytes for each of %d", each, rooms*members)
 	require.LessOrEqual(t, each, float64(limit))
-	require.Equal(t, "User 00007", s.profiles.known("user-00007").Name)
+	require.Equal(t, "User 00007", s.names.Known("user-00007").Name)
 	runtime.KeepAlive(live)
 }

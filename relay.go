@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // clusterSignal is what servers signal to each other about a room.
@@ -17,7 +18,7 @@ type clusterSignal struct {
 
 // Signal implements [Listener].
 func (c *cluster) Signal(room string, data []byte) {
-	defer rescue(c.srv.log, "a signal")
+	defer work.Recover(c.srv.log, "a signal")
 	id, ok := c.srv.roomOf(room)
 	if !ok {
 		return

@@ -92,29 +92,31 @@ type restFunc func(r *http.Request, c *call, run func() error) (status int, body
 func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f restFunc) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
-	if !s.inUse.enter() {
+	if !s.inUse.Enter() {
 		s.writeError(w, r, asError(ErrServerClosed))
 		return
 	}
-	defer s.inUse.leave()
+	defer s.inUse.Leave()
 	if err := s.cors(w, r); err != nil {
 		s.writeError(w, r, err)
 		return
 	}
-	ip := s.clientIP(r)
-	if err := s.requests.enter(ip); err != nil {
-		s.admission.rejected.Add(1)
+	ip := s.admission.proxies.Client(r)
+	done, err := s.admission.request(ip)
+	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
-	defer s.requests.leave(ip)
+	defer done()
 	who, err := s.identify(r, ip, false)
 	if err == nil && who == nil {
 		err = &Error{Code: CodeUnauthenticated, Message: "not authenticated"}
 	}
 	if err == nil {
-		if err = s.requests.enterUser(who.ID); err == nil {
-			defer s.requests.leaveUser(who.ID)
+		if s.admission.requests.EnterUser(who.ID) {
+			defer s.admission.requests.LeaveUser(who.ID)
+		} else {
+			err = errBusyUser
 		}
 	}
 	if err != nil {
@@ -197,7 +199,7 @@ func (s *Server) created(ctx context.Context, c *call, run func() error) (int, [
 }
 
 func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
-	w := s.wireRoom(info, s.profiles.many(ctx, info.Peers))
+	w := s.wireRoom(info, s.names.Many(ctx, info.Peers))
 	r := s.acquire(w.ID)
 	defer r.release()
 	_ = r.attend(ctx) // where that fails, it is who is here
@@ -297,7 +299,7 @@ func (s *Server) getMessage(r *http.Request, c *call, run func() error) (int, []
 }
 
 func (s *Server) messageObject(ctx context.Context, room string, m *Message) []byte {
-	w := wireMessage(m, s.profiles.one(ctx, m.User))
+	w := wireMessage(m, s.names.One(ctx, m.User))
 	w.Room = room
 	return wire.AppendMessageObject(nil, &w)
 }
@@ -422,7 +424,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	if s.closing.Load() {
 		reason = "draining"
 	} else {
-		ctx, cancel := context.WithTimeout(r.Context(), max(time.Second, s.health.patience()))
+		ctx, cancel := context.WithTimeout(r.Context(), max(time.Second, s.health.Patience()))
 		defer cancel()
 		if s.askStore(ctx) != nil || s.checkStore(ctx) != nil {
 			reason = "store"

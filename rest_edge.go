@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-playground/validator/v10"
 
+	"github.com/gabblehq/chat/internal/door"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -63,37 +64,21 @@ func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int,
 	}))
 }
 
-// corsMaxAge is how long a browser may remember what it may ask for, seconds.
-const corsMaxAge = "3600"
-
 // cors lets the pages of allowed origins read the answers, and nobody else's
 // page do anything: a browser sends cookies along with whatever page asks.
 func (s *Server) cors(w http.ResponseWriter, r *http.Request) error {
 	if len(r.Header["Origin"]) == 0 {
-		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if door.CrossSite(r) {
 			return &Error{Code: CodeForbidden, Message: "a request of another site"}
 		}
 		return nil
 	}
-	h := w.Header()
-	h.Add("Vary", "Origin")
+	w.Header().Add("Vary", "Origin")
 	trust, err := s.checkOrigin(r)
-	if err != nil {
-		return err
+	if err == nil {
+		door.Share(w.Header(), r, trust)
 	}
-	if trust == originNamed {
-		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-		h.Set("Access-Control-Allow-Credentials", "true")
-	} else {
-		h.Set("Access-Control-Allow-Origin", "*") // and no cookies for whoever asks
-	}
-	h.Set("Access-Control-Expose-Headers", "Retry-After")
-	if r.Method == http.MethodOptions {
-		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-		h.Set("Access-Control-Max-Age", corsMaxAge)
-	}
-	return nil
+	return err
 }
 
 // fieldOf is the field of a body that a JSON pointer leads into. What is

@@ -5,79 +5,28 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"sync"
 	"time"
+
+	"github.com/gabblehq/chat/internal/door"
 )
-
-// requests counts the REST calls under way, each of which holds a connection: in all,
-// by address where connections are bounded by it, and by user, so that one who never
-// sends what they have announced leaves room for others.
-type requests struct {
-	most, perIP, perUser int
-
-	mu     sync.Mutex
-	n      int
-	byIP   map[netip.Addr]int // only who has some
-	byUser map[string]int
-}
-
-func (q *requests) init(l *Limits) {
-	q.most, q.perIP, q.perUser = l.Requests, l.ConnectionsPerIP, max(l.Requests/4, 4)
-	q.byIP, q.byUser = make(map[netip.Addr]int), make(map[string]int)
-}
 
 var (
 	errBusy     = &Error{Code: CodeUnavailable, Message: "too many requests under way", RetryAfter: retryFull}
 	errBusyUser = &Error{Code: CodeRateLimited, Message: "too many requests under way", RetryAfter: retryFull}
 )
 
-// enter counts a call in; leave goes with it if that succeeds.
-func (q *requests) enter(ip netip.Addr) error {
-	ip = network(ip)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.n >= q.most {
-		return errBusy
+// request counts a REST call in; done goes with it where there is no error.
+func (a *admission) request(ip netip.Addr) (done func(), err error) {
+	switch a.requests.Enter(ip) {
+	case door.AllFull:
+		err = errBusy
+	case door.AddressFull:
+		err = errFullIP
+	default:
+		return func() { a.requests.Leave(ip) }, nil
 	}
-	if q.perIP > 0 && ip.IsValid() {
-		if q.byIP[ip] >= q.perIP {
-			return errFullIP
-		}
-		q.byIP[ip]++
-	}
-	q.n++
-	return nil
-}
-
-func (q *requests) leave(ip netip.Addr) {
-	ip = network(ip)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.n--
-	if q.perIP > 0 && ip.IsValid() {
-		if q.byIP[ip]--; q.byIP[ip] <= 0 {
-			delete(q.byIP, ip)
-		}
-	}
-}
-
-// enterUser does the same for the user, once that is known.
-func (q *requests) enterUser(id string) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.byUser[id] >= q.perUser {
-		return errBusyUser
-	}
-	q.byUser[id]++
-	return nil
-}
-
-func (q *requests) leaveUser(id string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.byUser[id]--; q.byUser[id] <= 0 {
-		delete(q.byUser, id)
-	}
+	a.rejected.Add(1)
+	return nil, err
 }
 
 // within gives a request's body until then to come, also what nobody is going to read:

@@ -141,10 +141,10 @@ var errTooManyRevoked = &Error{Code: CodeUnavailable, Message: "permissions chan
 // nil; its error says that they have not been told. It is for permissions that
 // only the host knows of, right after they have ended.
 func (s *Server) Revoke(ctx context.Context, user, room string) error {
-	if !s.inUse.enter() {
+	if !s.inUse.Enter() {
 		return ErrServerClosed
 	}
-	defer s.inUse.leave()
+	defer s.inUse.Leave()
 	s.revoke(ctx, user, room)
 	if s.cluster == nil {
 		return nil
@@ -156,7 +156,7 @@ func (s *Server) Revoke(ctx context.Context, user, room string) error {
 func (s *Server) revoke(ctx context.Context, user, room string) {
 	s.revoked.count(room).Add(1) // who is being answered is looked at again
 	r := s.peek(room)
-	for _, sess := range s.users.sessions(user) {
+	for _, sess := range s.users.Under(user) {
 		if r == nil { // nobody is in it
 			sess.fence()
 			continue
@@ -174,7 +174,7 @@ func (s *Server) refused(ctx context.Context, user string, r *liveRoom, err erro
 	if CodeOf(err) != CodeNotFound || r.Topic.Len() == 0 {
 		return
 	}
-	for _, sess := range s.users.sessions(user) {
+	for _, sess := range s.users.Under(user) {
 		if sess.follows(r.id) {
 			s.recheck(ctx, sess, r, true)
 		}
@@ -208,7 +208,7 @@ func (s *Server) recheck(ctx context.Context, sess *session, r *liveRoom, sure b
 // recheckAll looks again whether everybody may read the rooms they are in.
 func (s *Server) recheckAll() {
 	s.revoked.everywhere()
-	for _, sess := range s.users.all() {
+	for _, sess := range s.users.All() {
 		sess.recheckAll(false)
 	}
 }

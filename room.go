@@ -28,13 +28,13 @@ func (r *Room) use() (*liveRoom, func(), error) {
 	if !ValidRoomID(r.id) {
 		return nil, nil, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
 	}
-	if !r.srv.inUse.enter() {
+	if !r.srv.inUse.Enter() {
 		return nil, nil, ErrServerClosed
 	}
 	live := r.srv.acquire(r.id)
 	return live, func() {
 		live.release()
-		r.srv.inUse.leave()
+		r.srv.inUse.Leave()
 	}, nil
 }
 
@@ -203,7 +203,7 @@ func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
 			ID: newID(time.Now()), User: m.User, Kind: m.Kind, Content: m.Content, Nonce: m.Nonce, ReplyTo: m.ReplyTo,
 			Thread: m.Thread, Mentions: m.Mentions, Attachments: m.Attachments, Meta: m.Meta,
 		}},
-		author: r.srv.profiles.one(ctx, m.User),
+		author: r.srv.names.One(ctx, m.User),
 	})
 	return cloneMessage(res.Message), err
 }
@@ -250,7 +250,7 @@ func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string) 
 	if m.Meta != nil {
 		m.Meta = after.Meta
 	}
-	return &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.profiles.one(ctx, before.User), trace: trace}, nil
+	return &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.names.One(ctx, before.User), trace: trace}, nil
 }
 
 // find returns a message that is there.
@@ -283,7 +283,7 @@ func (r *Room) Delete(ctx context.Context, id string, hard bool) (Message, error
 	if err != nil {
 		return Message{}, err
 	}
-	author := r.srv.profiles.one(ctx, m.User)
+	author := r.srv.names.One(ctx, m.User)
 	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}})
 	return cloneMessage(res.Message), err
 }
@@ -343,7 +343,7 @@ func (r *Room) Online(ctx context.Context) ([]string, error) {
 	defer live.mu.Unlock()
 	ids := make([]string, 0, len(live.here.here))
 	for _, p := range live.here.here {
-		ids = append(ids, p.who.id())
+		ids = append(ids, p.who.ID())
 	}
 	return ids, nil
 }

@@ -25,10 +25,10 @@ func (s *Server) Rooms(ctx context.Context, cursor string, limit int) (RoomPage,
 	if !ok {
 		return RoomPage{}, errCursor
 	}
-	if !s.inUse.enter() {
+	if !s.inUse.Enter() {
 		return RoomPage{}, ErrServerClosed
 	}
-	defer s.inUse.leave()
+	defer s.inUse.Leave()
 	store, err := s.lister()
 	if err != nil {
 		return RoomPage{}, err
@@ -235,7 +235,7 @@ func (s *Server) showRooms(ctx context.Context, c *call, l *listing) error {
 			ids = append(ids, m.User)
 		}
 	}
-	who := s.profiles.many(ctx, ids)
+	who := s.names.Many(ctx, ids)
 	online, err := s.onlineIn(ctx, l.rooms)
 	if err != nil {
 		return err

@@ -15,7 +15,13 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/directory"
+	"github.com/gabblehq/chat/internal/names"
+	"github.com/gabblehq/chat/internal/outage"
+	"github.com/gabblehq/chat/internal/safelog"
+	"github.com/gabblehq/chat/internal/turn"
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 	"github.com/gabblehq/chat/transport"
 )
 
@@ -31,21 +37,19 @@ type Server struct {
 
 	transport *transport.Transport
 	hub       *hub.Hub
-	work      pools
-	timers    *timers
+	workers   workers
+	timers    *work.Timers
 	rooms     roomTable
 	reading   reading
-	users     directory
-	profiles  profiles
+	users     *directory.Directory[*session] // who have said who they are, by user
+	names     *names.Cache
 	floors    floors
-	looks     Limiter // of firstAnswer
-	noise     Limiter // of frames that are no commands
-	health    health
+	looks     Limiter          // of firstAnswer
+	noise     Limiter          // of frames that are no commands
+	health    *outage.Detector // of the store
 	admission admission
-	requests  requests
-	origins   origins
-	strangers sampler
-	unstored  sampler // changes that the store has not taken
+	strangers safelog.Sampler
+	unstored  safelog.Sampler // changes that the store has not taken
 	revoked   revocations
 	dismissed dismissals
 	cluster   *cluster // nil: nobody shares the store
@@ -56,11 +60,13 @@ type Server struct {
 		set map[*session]struct{}
 	}
 
+	outstanding turn.Limits // of each session
+
 	ids     atomic.Uint64 // of sessions and traces
 	salt    uint64        // makes session ids unguessable
 	count   counters
 	start   time.Time
-	inUse   gate
+	inUse   work.Gate
 	closing atomic.Bool // draining: no new connections
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -82,7 +88,7 @@ func New(o *Options) (*Server, error) {
 	start := time.Now()
 	start = start.Add(-time.Duration(start.Nanosecond()) % time.Millisecond) // a whole one, for whole ones after it
 	s := &Server{
-		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: newTimers(start, opt.Logger),
+		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: work.NewTimers(start, opt.Logger),
 		looks: NewLimiter(), noise: NewLimiter(), start: start,
 	}
 	s.ending.init()
@@ -92,10 +98,9 @@ func New(o *Options) (*Server, error) {
 		DeadCode: wire.CloseIdle, StallCode: wire.CloseLagging,
 		Deflate: opt.Compression, Logger: opt.Logger,
 	}
-	s.origins = readOrigins(opt.Origins, func(string, string, ...any) {}) // settle has complained
-	s.admission.init(l)
-	s.requests.init(l)
-	s.admit(&to)
+	s.admission.init(opt)
+	s.outstanding = turn.Limits{Outstanding: l.Outstanding, Bytes: inboxBytes}
+	s.admission.admit(&to)
 	tr, err := transport.New(to)
 	if err != nil {
 		return nil, err
@@ -110,23 +115,22 @@ func New(o *Options) (*Server, error) {
 		Lanes: tr.Loops(), RingFrames: l.RingFrames, RingBytes: l.RingBytes,
 		TotalBytes: l.NodeRingBytes, Fills: l.Backfill, Pack: pack, Logger: opt.Logger,
 	})
-	s.work.init(s.log)
+	s.workers = newWorkers(s.log)
 	s.rooms.init()
 	s.reading.init()
 	s.revoked.init()
-	s.users.init()
-	s.profiles.dir, s.profiles.lookup, s.profiles.start = &s.users, opt.Users, start
+	s.users = directory.New[*session]()
+	s.names = newNames(s.users, opt.Users)
 	s.guests.set = make(map[*session]struct{})
 	s.handle = chain(opt.Middleware, s.execute)
 	s.mux = s.routes()
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	s.salt = binary.LittleEndian.Uint64(salt[:])
-	s.timers.at(time.Now().Add(ringIdle), (*ringSweep)(s))
-	s.timers.at(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
+	s.timers.At(time.Now().Add(ringIdle), (*ringSweep)(s))
+	s.timers.At(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
 	s.repairs.free = l.Backfill
-	s.health = health{store: opt.Store, probe: s.key("~ready"), timeout: l.StoreTimeout, log: opt.Logger, healed: s.healed}
-	s.health.init(s.ctx)
+	s.health = watchStore(s)
 	if s.cluster = newCluster(s); s.cluster != nil {
 		s.cluster.run()
 	}
@@ -148,9 +152,9 @@ const ringIdle = time.Minute
 // ringSweep drops the frames of idle rooms, over and over.
 type ringSweep Server
 
-func (rs *ringSweep) ring(now time.Time) {
+func (rs *ringSweep) Ring(now time.Time) {
 	s := (*Server)(rs)
-	defer s.timers.at(now.Add(ringIdle/2), rs) // whatever happens
+	defer s.timers.At(now.Add(ringIdle/2), rs) // whatever happens
 	s.hub.Trim(ringIdle)
 }
 
@@ -224,7 +228,7 @@ type counters struct {
 func (s *Server) Stats() Stats {
 	t, h := s.transport.Stats(), s.hub.Stats()
 	return Stats{
-		Connections: int(t.Connections), Users: s.users.size(), Rooms: s.rooms.size(),
+		Connections: int(t.Connections), Users: s.users.Len(), Rooms: s.rooms.size(),
 		Commands: s.count.commands.Load(), Failed: s.count.failed.Load(),
 		Malformed: s.count.refused.Load(), Pings: s.count.pings.Load(), Errors: s.count.errors.all(),
 		Delivered: h.Delivered, Refused: h.Refused, Writes: h.Writes,

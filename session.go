@@ -11,6 +11,8 @@ import (
 	"unique"
 
 	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/names"
+	"github.com/gabblehq/chat/internal/turn"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/transport"
 )
@@ -23,12 +25,12 @@ type session struct {
 	id   uint64
 	from unique.Handle[origin]
 
-	sibling *session                 // the next session of the same user; guarded by the directory
-	who     atomic.Pointer[identity] // nil until authenticated; replaced as a whole, never changed
+	sibling *session                       // the next session of the same user; guarded by the directory
+	who     atomic.Pointer[names.Identity] // nil until authenticated; replaced as a whole, never changed
 
 	mu      sync.Mutex
-	inbox   *inbox
-	subs    *subscription // linked by next
+	inbox   *turn.Inbox[joins] // what has come in; nil: nothing
+	subs    *subscription      // linked by next
 	nsubs   int32
 	settled bool   // something else than auth has been asked for: the user is fixed
 	ended   bool   // the connection is gone, or is about to be
@@ -77,7 +79,7 @@ func (s *session) Packs() bool { return s.conn.Deflates() }
 // transport.Accounted.
 func (s *session) Account() string {
 	if who := s.who.Load(); who != nil {
-		return who.id()
+		return who.ID()
 	}
 	return ""
 }
@@ -99,7 +101,7 @@ func (s *session) Message(c *transport.Conn, payload []byte, binary bool) {
 	payload = append(make([]byte, 0, len(payload)), payload...)
 	s.enqueue(payload)
 	if ping != nil {
-		s.srv.timers.at(time.Now().Add(pongWithin), &latePing{s, payload})
+		s.srv.timers.At(time.Now().Add(pongWithin), &latePing{s, payload})
 	}
 }
 
@@ -111,10 +113,8 @@ func (s *session) TooLarge(*transport.Conn, int64) { s.enqueue(nil) }
 // transport.Handler.
 func (s *session) Writable(*transport.Conn) {
 	s.mu.Lock()
-	if s.inbox != nil {
-		s.inbox.waiting = false
-	}
-	start := s.claim()
+	s.inbox.Unblock()
+	start := s.inbox.Start()
 	for sub := s.subs; sub != nil; sub = sub.next {
 		sub.Wake()
 	}
@@ -130,13 +130,13 @@ func (s *session) Closed(*transport.Conn, uint16, error) {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
-	s.srv.work.chores.run((*farewell)(s))
+	s.srv.workers.chores.Run((*farewell)(s))
 }
 
 // farewell takes a session that has ended out of everything.
 type farewell session
 
-func (f *farewell) work() {
+func (f *farewell) Work() {
 	s := (*session)(f)
 	s.mu.Lock()
 	who, subs := s.who.Load(), s.subs
@@ -151,11 +151,11 @@ func (f *farewell) work() {
 }
 
 // end detaches a subscription. said tells that the user meant to leave.
-func (sub *subscription) end(who *identity, said bool) {
+func (sub *subscription) end(who *names.Identity, said bool) {
 	r := sub.room()
 	sub.Detach()
 	if r.depart(who, said) {
-		r.shows(who.public(), false)
+		r.shows(who.Public(), false)
 	}
 	r.release()
 }
@@ -197,8 +197,13 @@ func (s *session) ip() netip.Addr {
 	return s.conn.RemoteAddr().Addr().Unmap()
 }
 
+// Key is the id of its user, and Next leads to the user's next session; see
+// directory.Entry.
+func (s *session) Key() string     { return s.who.Load().ID() }
+func (s *session) Next() **session { return &s.sibling }
+
 // user returns who the session is, nil while that is not known.
-func (s *session) user() *identity { return s.who.Load() }
+func (s *session) user() *names.Identity { return s.who.Load() }
 
 // replies are the buffers that replies are encoded in. Most replies are taken
 // by the kernel at once, so that nothing of them has to be kept.
@@ -229,7 +234,7 @@ func (s *session) encoded(encode func(b []byte) []byte, use func(frame []byte)) 
 
 // ring closes the session if it still is nobody, or if its token has expired;
 // it may have shown another one meanwhile.
-func (s *session) ring(now time.Time) {
+func (s *session) Ring(now time.Time) {
 	switch who := s.who.Load(); {
 	case who == nil:
 		s.conn.Close(wire.CloseIdle, "no auth in time")

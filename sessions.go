@@ -11,12 +11,12 @@ type UserSessions struct {
 func (s *Server) User(id string) *UserSessions { return &UserSessions{srv: s, id: id} }
 
 // Online reports whether the user has a session.
-func (u *UserSessions) Online() bool { return u.srv.users.who(u.id) != nil }
+func (u *UserSessions) Online() bool { return u.srv.users.Latest(u.id) != nil }
 
 // Sessions returns the ids of the user's sessions.
 func (u *UserSessions) Sessions() []string {
 	var ids []string
-	for _, s := range u.srv.users.sessions(u.id) {
+	for _, s := range u.srv.users.Under(u.id) {
 		ids = append(ids, s.name())
 	}
 	return ids

@@ -4,40 +4,54 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/gabblehq/chat/internal/outage"
+	"github.com/gabblehq/chat/internal/work"
 )
+
+// retryStore is what clients are told while the store does not answer.
+const retryStore = time.Second
+
+var errStoreDown = &Error{Code: CodeUnavailable, Message: "the store does not answer", RetryAfter: retryStore}
+
+// watchStore returns what knows whether the store answers.
+func watchStore(s *Server) *outage.Detector {
+	probe := s.key("~ready")
+	return outage.New(s.ctx, outage.Options{
+		Probe: func(ctx context.Context) error {
+			_, err := s.opt.Store.Head(ctx, probe)
+			return err
+		},
+		Outage:  unanswered,
+		Timeout: s.opt.Limits.StoreTimeout,
+		Fell:    func(err error) { s.log.Error("chat: the store does not answer", "error", err) },
+		Healed: func() {
+			s.log.Info("chat: the store answers again")
+			s.healed()
+		},
+		Log: s.log,
+	})
+}
+
+// unanswered reports whether an error says that the store does not answer, rather
+// than something about what was asked.
+func unanswered(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknown) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
 
 // callStore calls the store under the server's deadline, catches its panics,
 // and sees to it that what comes back is an error of ours.
 func (s *Server) callStore(ctx context.Context, f func(context.Context) error) error {
-	up, limit, trial := s.health.while(), s.opt.Limits.StoreTimeout, false
-	if up.Err() != nil && s.ctx.Err() == nil {
-		if !s.health.try() {
-			return errStoreDown
-		}
-		defer s.health.trying.Store(false)
-		up, limit, trial = s.ctx, s.health.patience(), true
-	}
-	var cancel context.CancelFunc
-	if ctx == s.ctx {
-		ctx, cancel = context.WithTimeout(up, limit)
-	} else {
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer context.AfterFunc(up, cancel)()
-	}
-	defer cancel()
-	began := s.health.begin()
-	err := guard(func() error { return f(ctx) })
-	s.health.end(began, err)
-	if err == nil {
+	trial, err := s.health.Call(ctx, f)
+	switch {
+	case err == nil:
 		return nil
-	}
-	if outage(err) {
-		s.health.doubt()
-	}
-	if errors.Is(err, ErrUnknown) {
+	case err == outage.ErrDown:
+		return errStoreDown
+	case errors.Is(err, ErrUnknown):
 		return err
-	}
-	if trial && outage(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	case trial && unanswered(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		return errStoreDown.WithCause(err)
 	}
 	if _, ok := errors.AsType[*Error](err); ok {
@@ -52,15 +66,15 @@ func (s *Server) callStore(ctx context.Context, f func(context.Context) error) e
 // with their store.
 func (s *Server) Ready(ctx context.Context) error {
 	for {
-		if !s.inUse.enter() {
+		if !s.inUse.Enter() {
 			return ErrServerClosed
 		}
 		err := s.askStore(ctx)
-		s.inUse.leave()
-		if err == nil || !outage(err) {
+		s.inUse.Leave()
+		if err == nil || !unanswered(err) {
 			return err
 		}
-		pause(ctx, probeEvery)
+		work.Sleep(ctx, outage.ProbeEvery)
 		if ctx.Err() != nil {
 			return err
 		}
@@ -70,7 +84,7 @@ func (s *Server) Ready(ctx context.Context) error {
 // askStore makes a call that every store can answer quickly.
 func (s *Server) askStore(ctx context.Context) error {
 	err := s.callStore(ctx, func(ctx context.Context) error {
-		_, err := s.opt.Store.Head(ctx, s.health.probe)
+		_, err := s.opt.Store.Head(ctx, s.key("~ready"))
 		return err
 	})
 	if errors.Is(err, ErrNotFound) {
@@ -97,13 +111,13 @@ func (s *Server) awaitStore(f func() (Position, error)) (at Position, err error)
 	ctx, cancel := context.WithTimeout(s.ctx, startFor)
 	defer cancel()
 	for said := false; ; {
-		if at, err = f(); err == nil || !outage(err) || ctx.Err() != nil {
+		if at, err = f(); err == nil || !unanswered(err) || ctx.Err() != nil {
 			return at, err
 		}
 		if !said {
 			s.log.Warn("chat: waiting for the store, which does not answer yet", "for", startFor, "error", err)
 			said = true
 		}
-		pause(ctx, probeEvery)
+		work.Sleep(ctx, outage.ProbeEvery)
 	}
 }

@@ -62,7 +62,7 @@ func (r *liveRoom) typed(who wire.User, active bool) (told bool) {
 		if !t.timer {
 			t.timer = true
 			r.hold()
-			r.srv.timers.at(u.until, (*typingTimer)(r))
+			r.srv.timers.At(u.until, (*typingTimer)(r))
 		}
 	case t != nil && t.users[who.ID] != nil:
 		frame = r.typingFrame(t.users[who.ID].who, false)
@@ -92,7 +92,7 @@ func (r *liveRoom) spoken(entries []Entry) {
 // typingTimer ends typing that nobody has ended.
 type typingTimer liveRoom
 
-func (tt *typingTimer) ring(now time.Time) {
+func (tt *typingTimer) Ring(now time.Time) {
 	r := (*liveRoom)(tt)
 	var frames [][]byte
 	var next time.Time
@@ -109,7 +109,7 @@ func (tt *typingTimer) ring(now time.Time) {
 	if next.IsZero() {
 		r.typing = nil
 	} else {
-		r.srv.timers.at(next, tt)
+		r.srv.timers.At(next, tt)
 	}
 	r.mu.Unlock()
 	for _, f := range frames {

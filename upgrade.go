@@ -27,11 +27,11 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	switch e, known := errors.AsType[*transport.HandshakeError](err); {
 	case err == nil: // else it has been answered
 	case known && e.Status < http.StatusInternalServerError: // anybody can do that, at any rate
-		s.strangers.warn(s.log, "chat: not upgraded", "path", clip(r.URL.Path), "error", err)
+		s.strangers.Warn(s.log, "chat: not upgraded", "path", clip(r.URL.Path), "error", err)
 	case known: // how the chat is mounted
-		s.strangers.warn(s.log, "chat: cannot upgrade", "path", clip(r.URL.Path), "error", err)
+		s.strangers.Warn(s.log, "chat: cannot upgrade", "path", clip(r.URL.Path), "error", err)
 	default:
-		s.strangers.warn(s.log, "chat: upgrade cut off", "path", clip(r.URL.Path), "error", err)
+		s.strangers.Warn(s.log, "chat: upgrade cut off", "path", clip(r.URL.Path), "error", err)
 	}
 }
 
@@ -64,8 +64,8 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if _, err := s.checkOrigin(r); err != nil {
 		return u, nil, err
 	}
-	ip := s.clientIP(r)
-	if s.crowded(ip) {
+	ip := s.admission.proxies.Client(r)
+	if s.admission.full(ip) {
 		return u, nil, errFullIP
 	}
 	c := newCall(nil)
@@ -79,15 +79,17 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if err != nil {
 		return u, nil, err
 	}
-	if err := s.seat(&u, ip); err != nil {
+	if err := s.admission.enter(&u, ip); err != nil {
 		return u, nil, err
 	}
 	u.Deflate = who != nil // see Options.Compression
 	from := origin{host: clip(r.Host)}
-	if peer, _ := netip.ParseAddrPort(r.RemoteAddr); peer.Addr().Unmap() != ip || s.admission.perIP > 0 {
+	if peer, _ := netip.ParseAddrPort(r.RemoteAddr); peer.Addr().Unmap() != ip || s.opt.Limits.ConnectionsPerIP > 0 {
 		from.ip = ip // to be known when the connection is gone, too
 	}
-	return u, func(conn *transport.Conn) transport.Handler { return s.seated(s.openSession(conn, from, who, begun)) }, nil
+	return u, func(conn *transport.Conn) transport.Handler {
+		return s.admission.handler(s.openSession(conn, from, who, begun))
+	}, nil
 }
 
 // identify asks the host who sent a request. Nil without an error means that
@@ -157,7 +159,7 @@ func (s *Server) openSession(conn *transport.Conn, from origin, who *User, begun
 		return sess
 	}
 	if who == nil {
-		s.timers.at(time.Now().Add(s.opt.Limits.AuthTimeout), sess)
+		s.timers.At(time.Now().Add(s.opt.Limits.AuthTimeout), sess)
 		return sess
 	}
 	if sess.adopt(who, begun) == nil {

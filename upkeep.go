@@ -141,7 +141,7 @@ func (u *upkeep) stop(waits, followed bool) bool {
 // note notes something that may have to be looked after, and has that done. It
 // reports whether somebody looks.
 func (r *liveRoom) note(event func(*upkeep)) (looks bool) {
-	leave := r.srv.inUse.enter() // else nobody is here any more
+	leave := r.srv.inUse.Enter() // else nobody is here any more
 	r.mu.Lock()
 	event(&r.upkeep)
 	looks = leave && r.upkeep.due(r.followed())
@@ -149,9 +149,9 @@ func (r *liveRoom) note(event func(*upkeep)) (looks bool) {
 	r.mu.Unlock()
 	if run {
 		r.hold()
-		r.srv.work.commits.run(mender{r})
+		r.srv.workers.commits.Run(mender{r})
 	} else if leave {
-		r.srv.inUse.leave()
+		r.srv.inUse.Leave()
 	}
 	return looks
 }
@@ -168,8 +168,8 @@ func (r *liveRoom) suspect() { r.note((*upkeep).suspect) }
 // mender is a committer that nobody's commit has called for.
 type mender struct{ *liveRoom }
 
-func (m mender) work() {
-	defer m.srv.inUse.leave()
+func (m mender) Work() {
+	defer m.srv.inUse.Leave()
 	defer m.release()
 	m.commitGroup()
 }

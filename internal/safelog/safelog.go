@@ -2,7 +2,8 @@
 // is logged is put into a short queue, and one goroutine, which lives only while
 // there is something in it, hands it to the handler: one that panics has lost a
 // record, one that hangs loses what does not fit, and nobody waits for either.
-// What was lost is said with the next record that goes through.
+// What was lost is said with the next record that goes through. A Sampler keeps
+// the log from being filled by whoever can make something happen.
 package safelog
 
 import (

@@ -108,3 +108,27 @@ func TestLevelsFollowTheHandler(t *testing.T) {
 		require.Empty(t, out.String(), "nothing that it does not take at that moment")
 	})
 }
+
+// TestSamplerSaysOnceWhatHappensOften, and how often it has.
+func TestSamplerSaysOnceWhatHappensOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+		var s safelog.Sampler
+		for range 3 {
+			s.Warn(log, "often")
+			s.WarnOf("a", log, "why", "cause", "a")
+			s.WarnOf("b", log, "why", "cause", "b")
+		}
+		require.Equal(t, "msg=often more=0\nmsg=why cause=a more=0\nmsg=why cause=b more=0\n", out.String())
+		time.Sleep(10 * time.Second)
+		out.Reset()
+		s.Warn(log, "often")
+		require.Equal(t, "msg=often more=2\n", out.String())
+	})
+}

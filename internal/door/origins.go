@@ -1,4 +1,4 @@
-package chat
+package door
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 type webOrigin struct {
 	scheme, host string
 	port         int  // 0: the scheme has no port of its own, and none was written
-	below        bool // of Options.Origins: every host below this one, not the host itself
+	below        bool // of a pattern: every host below this one, not the host itself
 }
 
 // defaultPorts are those that browsers leave out.
@@ -93,7 +93,7 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
-// parsePattern reads an entry of Options.Origins, "*" and "null" apart, and says
+// parsePattern reads an entry of a list, "*" and "null" apart, and says
 // what is wrong with one that no browser's origin can ever match.
 func parsePattern(s string) (webOrigin, error) {
 	scheme, rest, _ := strings.Cut(s, "://")
@@ -116,7 +116,7 @@ func parsePattern(s string) (webOrigin, error) {
 	return o, nil
 }
 
-// covers reports whether an entry of Options.Origins names the origin.
+// covers reports whether a pattern names the origin.
 func (p webOrigin) covers(o webOrigin) bool {
 	if p.scheme != o.scheme || p.port != o.port {
 		return false
@@ -131,13 +131,17 @@ func (p webOrigin) covers(o webOrigin) bool {
 // "null", a sandboxed frame on any site.
 func (p webOrigin) opaque() bool { return p.host == "" }
 
-// origins are Options.Origins, read once.
-type origins struct {
+// Origins are those whose pages are let in, beside the server's own.
+type Origins struct {
 	any, null bool
 	list      []webOrigin
 }
 
-func readOrigins(entries []string, bad func(field, format string, args ...any)) (all origins) {
+// ReadOrigins reads a list of origins such as https://app.example.com, patterns
+// such as https://*.example.com, null and *. What can match nothing it leaves
+// out, and gives it to bad, which may be nil.
+func ReadOrigins(entries []string, bad func(i int, err error)) *Origins {
+	all := &Origins{}
 	for i, s := range entries {
 		switch s {
 		case "*":
@@ -148,28 +152,43 @@ func readOrigins(entries []string, bad func(field, format string, args ...any)) 
 			continue
 		}
 		o, err := parsePattern(s)
-		if err != nil {
-			bad(fmt.Sprintf("Origins[%d]", i), "%q can match no origin such as https://app.example.com, nor is it https://*.example.com, null or *: %w", s, err)
-			continue
+		if err == nil {
+			all.list = append(all.list, o)
+		} else if bad != nil {
+			bad(i, err)
 		}
-		all.list = append(all.list, o)
 	}
 	return all
 }
 
-// How much an origin is trusted.
+// Trust is how much an origin is trusted.
+type Trust uint8
+
+// From nothing up.
 const (
-	originRefused = iota
-	originAnybody // only because everybody is let in
-	originNamed   // the server's own, or one that the host has named
+	Refused Trust = iota
+	Anybody       // only because everybody is let in
+	Named         // the server's own, or one that is named
 )
 
-// trust says how much an origin is, in a request that was sent to host. secure tells
-// that the server's own pages come over TLS, which others could write into on the way.
-func (all *origins) trust(origin, host string, secure bool) int {
-	least := originRefused
+// Check says how much the page is trusted that a browser has sent the request
+// for. Whoever is not a browser sends no Origin. secure tells that the server's
+// own pages come over TLS, which others could write into on the way.
+func (all *Origins) Check(r *http.Request, secure bool) Trust {
+	switch sent := r.Header["Origin"]; len(sent) {
+	case 0:
+		return Named
+	case 1:
+		return all.trust(sent[0], r.Host, secure)
+	}
+	return Refused // of several none counts
+}
+
+// trust says how much an origin is, in a request that was sent to host.
+func (all *Origins) trust(origin, host string, secure bool) Trust {
+	least := Refused
 	if all.any || all.null && origin == "null" {
-		least = originAnybody
+		least = Anybody
 	}
 	o, err := parseOrigin(origin)
 	if err != nil {
@@ -181,13 +200,13 @@ func (all *origins) trust(origin, host string, secure bool) int {
 		case err != nil:
 		case isLoopback(o.host) && isLoopback(own):
 			// Development on one machine: the page often comes from another port.
-			return originNamed
+			return Named
 		case port == 0:
 			port = defaultPorts[o.scheme]
 			fallthrough
 		default:
 			if o.host == own && o.port == port && (!secure || o.scheme == "https") {
-				return originNamed
+				return Named
 			}
 		}
 	}
@@ -196,9 +215,9 @@ func (all *origins) trust(origin, host string, secure bool) int {
 			continue
 		}
 		if !p.opaque() {
-			return originNamed
+			return Named
 		}
-		least = originAnybody
+		least = Anybody
 	}
 	return least
 }
@@ -209,26 +228,4 @@ func isLoopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil && ip.Unmap().IsLoopback()
-}
-
-// checkOrigin lets browsers in from the server's own host and from
-// Options.Origins. Whoever is not a browser sends no Origin.
-func (s *Server) checkOrigin(r *http.Request) (trust int, err error) {
-	sent := r.Header["Origin"]
-	if len(sent) == 0 {
-		return originNamed, nil
-	}
-	secure := s.secure(r)
-	if len(sent) == 1 {
-		if trust = s.origins.trust(sent[0], r.Host, secure); trust != originRefused {
-			return trust, nil
-		}
-	}
-	own := r.Host
-	if secure {
-		own = "https://" + own
-	}
-	s.strangers.warn(s.log, "chat: origin refused", "origin", clip(sent[0]), "host", clip(own), "option", "Options.Origins")
-	return originRefused, &Error{Code: CodeForbidden, Message: fmt.Sprintf("the page is of %q, and this request was sent to %q: they must be alike, or Options.Origins names the page's; "+
-		"a proxy has to pass the Host header on (nginx: proxy_set_header Host $http_host)", clip(sent[0]), clip(own))}
 }

@@ -1,4 +1,4 @@
-package chat
+package door
 
 import (
 	"net"
@@ -10,17 +10,23 @@ import (
 
 // The headers that say whom a proxy speaks for and hold a list.
 const (
-	forwardedFor = "X-Forwarded-For"
+	ForwardedFor = "X-Forwarded-For"
 	forwarded    = "Forwarded" // RFC 7239
 )
 
-// peerIP is the address of the connection's other end. behind tells that it is a
-// proxy whose word on the client's is taken: one of Options.TrustedProxies, or
-// whoever speaks through a Unix socket, which has no address at all.
-func (s *Server) peerIP(r *http.Request) (ip netip.Addr, behind bool) {
+// Proxies are those whose word on the client is taken.
+type Proxies struct {
+	Trusted []netip.Prefix // IPv4 as such
+	Header  string         // where they write the client's address, in canonical form
+}
+
+// peer is the address of the connection's other end. proxy tells that it is one
+// that is trusted, or whoever speaks through a Unix socket, which has no address
+// at all.
+func (p *Proxies) peer(r *http.Request) (ip netip.Addr, proxy bool) {
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		ip = ap.Addr().Unmap()
-		return ip, s.trusted(ip)
+		return ip, p.Trusts(ip)
 	}
 	// Middleware of the host may have put the client's own there, without a port.
 	if ip, err := netip.ParseAddr(r.RemoteAddr); err == nil {
@@ -32,16 +38,16 @@ func (s *Server) peerIP(r *http.Request) (ip netip.Addr, behind bool) {
 	return netip.Addr{}, r.RemoteAddr == "" || r.RemoteAddr[0] == '@' || r.RemoteAddr[0] == '/'
 }
 
-// clientIP is the address of who sent the request: the peer's, or, where that is a
+// Client is the address of who sent the request: the peer's, or, where that is a
 // proxy, what its header says: of a list, the last one that is no proxy of ours.
-func (s *Server) clientIP(r *http.Request) netip.Addr {
-	ip, behind := s.peerIP(r)
-	if !behind {
+func (p *Proxies) Client(r *http.Request) netip.Addr {
+	ip, proxy := p.peer(r)
+	if !proxy {
 		return ip
 	}
-	lines := r.Header[s.opt.ProxyHeader]
-	switch s.opt.ProxyHeader {
-	case forwardedFor:
+	lines := r.Header[p.Header]
+	switch p.Header {
+	case ForwardedFor:
 	case forwarded:
 		lines = forwardedParams(lines, "for")
 	default:
@@ -56,14 +62,14 @@ func (s *Server) clientIP(r *http.Request) netip.Addr {
 	for _, line := range slices.Backward(lines) {
 		for hops := strings.Split(line, ","); len(hops) > 0; hops = hops[:len(hops)-1] {
 			text := strings.TrimSpace(hops[len(hops)-1])
-			if text == "" && s.opt.ProxyHeader == forwardedFor {
+			if text == "" && p.Header == ForwardedFor {
 				continue // an empty element of a list is none
 			}
 			hop, ok := parseHop(text)
 			if !ok {
 				return ip // what is before it nobody vouches for
 			}
-			if ip = hop; !s.trusted(ip) {
+			if ip = hop; !p.Trusts(ip) {
 				return ip
 			}
 		}
@@ -172,17 +178,17 @@ func unquoteParam(s string) string {
 	return b.String()
 }
 
-// secure reports whether the client is known to speak TLS, to this server or to a
+// Secure reports whether the client is known to speak TLS, to this server or to a
 // proxy that says so. Where it is not known, one may have taken TLS off in silence.
-func (s *Server) secure(r *http.Request) bool {
+func (p *Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	if _, behind := s.peerIP(r); !behind {
+	if _, proxy := p.peer(r); !proxy {
 		return false
 	}
 	said := ""
-	if s.opt.ProxyHeader == forwarded {
+	if p.Header == forwarded {
 		if list := forwardedParams(r.Header[forwarded], "proto"); len(list) > 0 {
 			said = list[0]
 		}
@@ -193,10 +199,11 @@ func (s *Server) secure(r *http.Request) bool {
 	return said == "https" || said == "wss"
 }
 
-func (s *Server) trusted(ip netip.Addr) bool {
+// Trusts reports whether an address is that of a trusted proxy.
+func (p *Proxies) Trusts(ip netip.Addr) bool {
 	ip = ip.WithZone("") // which no prefix has
-	for _, p := range s.opt.TrustedProxies {
-		if p.Contains(ip) {
+	for _, t := range p.Trusted {
+		if t.Contains(ip) {
 			return true
 		}
 	}

@@ -1,4 +1,4 @@
-package chat
+package safelog
 
 import (
 	"log/slog"
@@ -12,10 +12,10 @@ const sampleEvery = 10 * time.Second
 // maxSampled bounds what is remembered of causes, which stores may word as they like.
 const maxSampled = 100
 
-// sampler keeps whoever can make something happen from filling the log with it: of each
+// Sampler keeps whoever can make something happen from filling the log with it: of each
 // message one line a period is written, with the number of those that were left out.
-// The zero value is ready.
-type sampler struct {
+// The zero value is ready. It is safe for concurrent use.
+type Sampler struct {
 	mu    sync.Mutex
 	kinds map[string]*sampled
 }
@@ -25,12 +25,13 @@ type sampled struct {
 	more int
 }
 
-func (s *sampler) warn(log *slog.Logger, msg string, args ...any) {
-	s.warnOf(msg, log, msg, args...)
+// Warn logs a message, unless it has been lately.
+func (s *Sampler) Warn(log *slog.Logger, msg string, args ...any) {
+	s.WarnOf(msg, log, msg, args...)
 }
 
-// warnOf is warn where one message has several causes, each logged by itself.
-func (s *sampler) warnOf(cause string, log *slog.Logger, msg string, args ...any) {
+// WarnOf is Warn where one message has several causes, each logged by itself.
+func (s *Sampler) WarnOf(cause string, log *slog.Logger, msg string, args ...any) {
 	now := time.Now()
 	s.mu.Lock()
 	if s.kinds == nil {

@@ -1,4 +1,4 @@
-package chat
+package work
 
 import (
 	"container/heap"
@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// timers calls back at a time, all from one goroutine, at 24 bytes each: a
-// runtime timer per session would cost more than the session. Times are those
-// of the monotonic clock: what the wall clock says meanwhile changes nothing.
-type timers struct {
+// Timers calls back at a time, all from one goroutine, at 24 bytes each: where
+// there is one for each connection, a runtime timer would cost more than the
+// rest of it. Times are those of the monotonic clock: what the wall clock says
+// meanwhile changes nothing. All methods are safe for concurrent use.
+type Timers struct {
 	log     *slog.Logger
 	start   time.Time
 	mu      sync.Mutex
@@ -20,22 +21,24 @@ type timers struct {
 	done    chan struct{}
 }
 
-// ringer is told that its time has come. It must not block.
-type ringer interface{ ring(now time.Time) }
+// Ringer is told that its time has come. It must not block.
+type Ringer interface{ Ring(now time.Time) }
 
 type alarm struct {
 	at int64 // milliseconds since the start
-	do ringer
+	do Ringer
 }
 
-func newTimers(start time.Time, log *slog.Logger) *timers {
-	t := &timers{start: start, log: log, wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{})}
+// NewTimers starts the goroutine that calls back. start is about now. Panics go
+// to log.
+func NewTimers(start time.Time, log *slog.Logger) *Timers {
+	t := &Timers{start: start, log: log, wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{})}
 	go t.run()
 	return t
 }
 
-// at has r told at the time, which comes from time.Now, or soon if that is past.
-func (t *timers) at(when time.Time, r ringer) {
+// At has r told at the time, which comes from time.Now, or soon if that is past.
+func (t *Timers) At(when time.Time, r Ringer) {
 	a := alarm{when.Sub(t.start).Milliseconds() + 1, r} // not a moment early
 	t.mu.Lock()
 	heap.Push(&t.heap, a)
@@ -49,13 +52,13 @@ func (t *timers) at(when time.Time, r ringer) {
 	}
 }
 
-func (t *timers) run() {
+func (t *Timers) run() {
 	defer close(t.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		var due []ringer
+		var due []Ringer
 		wait := time.Hour
 		t.mu.Lock()
 		for len(t.heap) > 0 {
@@ -83,12 +86,13 @@ func (t *timers) run() {
 }
 
 // tell calls back. What panics ends there, and the others are told.
-func (t *timers) tell(r ringer, now time.Time) {
-	defer rescue(t.log, "a timer")
-	r.ring(now)
+func (t *Timers) tell(r Ringer, now time.Time) {
+	defer Recover(t.log, "a timer")
+	r.Ring(now)
 }
 
-func (t *timers) stop() {
+// Stop ends the calls and returns when none is under way. It is called once.
+func (t *Timers) Stop() {
 	close(t.stopped)
 	<-t.done
 }
