@@ -75,3 +75,25 @@ func NewEmpty(path string) (*Bare, error) {
 
 // Script runs SQL.
 func (b *Bare) Script(sql string) error { return b.c.script(sql) }
+
+// OpenSmall is OpenWith of a database that may have so many pages, on a volume
+// of which free says what is left; if it is nil, on the one that there is.
+func OpenSmall(path string, o Options, pages int64, total int64, free func() int64) (*Store, error) {
+	opts, err := settle(o)
+	if err != nil {
+		return nil, err
+	}
+	if pages > 0 {
+		opts.maxPages = pages
+	}
+	if free != nil {
+		opts.volume = func(string) (int64, int64, bool) { return free(), total, true }
+	}
+	return openSettled(path, opts)
+}
+
+// LogBound and ReserveSize are what the log and the reserve may take.
+var (
+	LogBound    = logBound
+	ReserveSize = reserveSize
+)
