@@ -44,13 +44,14 @@ func (b *Bare) Number(sql string) (int64, error) { return b.c.number(sql) }
 const SweepEvery = sweepEvery
 
 // OpenPatient is Open of a store that waits for as long as it takes for another
-// program that has the database locked.
+// program that has the database locked, and does nothing but what it is asked
+// for: clearing away would wait just so, and nothing be taken up meanwhile.
 func OpenPatient(path string) (*Store, error) {
 	opts, err := settle(Options{})
 	if err != nil {
 		return nil, err
 	}
-	opts.patience = 24 * time.Hour
+	opts.patience, opts.rest = 24*time.Hour, 24*time.Hour
 	return openSettled(path, opts)
 }
 

@@ -89,6 +89,7 @@ var (
 type settled struct {
 	Options
 	patience time.Duration // with another program that has the database locked
+	rest     time.Duration // before it first clears away
 	clock    *steady.Clock // that messages and nonces age by
 	maxPages int64         // that the database may have
 	volume   func(path string) (free, total int64, known bool)

@@ -47,7 +47,7 @@ const maxRooms = 8192
 // run ends when the queue is closed and empty.
 func (w *writer) run() {
 	defer w.finish()
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(w.opts.rest)
 	defer timer.Stop()
 	var batch []*request
 	for {
