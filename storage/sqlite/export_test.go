@@ -98,3 +98,7 @@ var (
 	LogBound    = logBound
 	ReserveSize = reserveSize
 )
+
+// Leap makes the wall clock that messages age by read as if somebody had set it
+// ahead by d.
+func (s *Store) Leap(d time.Duration) { s.opts.clock.Leap(d) }
