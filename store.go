@@ -24,6 +24,9 @@ import (
 // one notes where the log ends, begins a new epoch, and shows the one before in
 // Page.Past from then on; until then all is shown as it was.
 //
+// A store that lets go of messages by their age does not take a leap of the wall
+// clock for time that has passed: one that is set right again has cost nothing.
+//
 // The package storage/storagetest proves an implementation, and the methods of
 // [Change] help with it. Further powers are small optional interfaces:
 // [RoomLister], [RoomRemover], [Retainer], [Trimmer], [EpochStarter],

@@ -19,6 +19,15 @@ type Clock struct {
 	last time.Time // what was told, in the wall clock's time
 	seen time.Time // when, with the monotonic clock's reading
 	lead time.Duration
+	leap time.Duration // see Leap
+}
+
+// Leap is for tests: the wall clock reads as if somebody had set it ahead by d,
+// which replaces what an earlier call has said.
+func (c *Clock) Leap(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leap = d
 }
 
 // Now returns the time, without a monotonic reading.
@@ -31,7 +40,7 @@ func (c *Clock) Now() time.Time {
 		passed = max(now.Sub(c.seen), 0)
 	}
 	c.seen = now
-	return c.advance(now.Round(0), passed)
+	return c.advance(now.Round(0).Add(c.leap), passed)
 }
 
 // advance is told of what the wall clock says, and how much time has really

@@ -42,5 +42,12 @@ func TestNow(t *testing.T) {
 		require.True(t, time.Now().Equal(c.Now()))
 		time.Sleep(100 * time.Hour)
 		require.True(t, time.Now().Equal(c.Now()))
+
+		c.Leap(30 * time.Hour)
+		require.True(t, time.Now().Equal(c.Now()))
+		time.Sleep(time.Minute)
+		require.True(t, time.Now().Add(time.Minute).Equal(c.Now()), "twice the usual pace")
+		c.Leap(0)
+		require.True(t, time.Now().Equal(c.Now()))
 	})
 }

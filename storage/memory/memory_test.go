@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/storage/memory"
@@ -15,6 +16,11 @@ func (harness) Open(testing.TB) chat.Store { return memory.New() }
 
 func (harness) OpenTrimming(_ testing.TB, messages int) chat.Store {
 	return memory.NewWith(memory.Options{MaxMessages: messages})
+}
+
+func (harness) OpenAging(_ testing.TB, age time.Duration) (chat.Store, func(time.Duration)) {
+	s := memory.NewWith(memory.Options{MaxAge: age})
+	return s, s.Leap
 }
 
 func TestStore(t *testing.T) { storagetest.Run(t, harness{}) }

@@ -42,6 +42,14 @@ func (h *harness) OpenTrimming(t testing.TB, messages int) chat.Store {
 	return h.open(t, postgres.Options{MaxMessages: messages})
 }
 
+func (h *harness) OpenAging(t testing.TB, age time.Duration) (chat.Store, func(time.Duration)) {
+	s := h.open(t, postgres.Options{MaxAge: age})
+	return s, func(d time.Duration) {
+		s.Leap(d)
+		require.NoError(t, s.Tidy(t.Context())) // what lets go of messages
+	}
+}
+
 func (h *harness) Share(t testing.TB, s chat.Store) chat.Store {
 	return h.open(t, postgres.Options{Schema: h.how(s).schema})
 }

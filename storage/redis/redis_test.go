@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,11 @@ func (h harness) Open(t testing.TB) chat.Store { return h.OpenTrimming(t, 0) }
 func (h harness) OpenTrimming(t testing.TB, messages int) chat.Store {
 	prefix := fmt.Sprint("test-", h.next.Add(1))
 	return h.open(t, redis.Options{Prefix: prefix, MaxMessages: messages})
+}
+
+func (h harness) OpenAging(t testing.TB, age time.Duration) (chat.Store, func(time.Duration)) {
+	s := h.open(t, redis.Options{Prefix: fmt.Sprint("aging-", h.next.Add(1)), MaxAge: age})
+	return s, s.Leap
 }
 
 func (h harness) open(t testing.TB, o redis.Options) prefixed {

@@ -13,6 +13,9 @@ func (w *writer) create(key string, r *roomState, c *change, res *chat.Result) (
 		res.Err, res.Room = errRoomThere, copyRoom(r.info)
 		return r, nil
 	}
+	if w.space.tight {
+		return nil, errFull
+	}
 	info := copyRoom(&c.Room)
 	info.CreatedAt, info.Rev = c.At, 1
 	epoch := rand.Text()
@@ -41,6 +44,9 @@ func (w *writer) update(r *roomState, c *change, res *chat.Result) error {
 		res.Unchanged, res.Room = true, copyRoom(r.info)
 		return nil
 	}
+	if w.space.tight {
+		return errFull
+	}
 	info = copyRoom(&info)
 	if err := w.step(r); err != nil {
 		return err
@@ -58,6 +64,9 @@ func (w *writer) add(r *roomState, c *change, res *chat.Result) error {
 	known, err := w.known(r, c, res)
 	if known || err != nil {
 		return err
+	}
+	if w.space.tight {
+		return errFull
 	}
 	if err := w.step(r); err != nil {
 		return err
@@ -146,6 +155,9 @@ func (w *writer) edit(r *roomState, c *change, res *chat.Result) error {
 		return nil
 	}
 	m, changed := c.Edit(old)
+	if changed && w.space.tight {
+		return errFull
+	}
 	return w.put(r, m, changed, res)
 }
 

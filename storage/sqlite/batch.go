@@ -151,6 +151,7 @@ func (w *writer) remove(r *roomState) error {
 			return err
 		}
 	}
+	w.sweep.hurry = w.sweep.hurry || w.sick || w.space.spent
 	_, err := w.conn.exec("INSERT INTO removed (room) VALUES (?)", r.pk)
 	return err
 }

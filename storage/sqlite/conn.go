@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,6 +74,11 @@ func (c *conn) close() error {
 func (c *conn) script(sql string) error {
 	_, err := c.raw.(driver.ExecerContext).ExecContext(context.Background(), sql, nil)
 	return err
+}
+
+// patience is how long a statement waits for a lock.
+func (c *conn) patience(d time.Duration) error {
+	return c.script("PRAGMA busy_timeout = " + strconv.FormatInt(d.Milliseconds(), 10))
 }
 
 func (c *conn) prepare(sql string) (*stmt, error) {

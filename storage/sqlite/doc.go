@@ -29,10 +29,30 @@
 // over; the others go on, as after any other start. A room remembers the last
 // [chat.MaxPast] of the lives in which it was written to.
 //
-// A full disk refuses messages with chat.ErrUnavailable and still serves what
-// there is; when there is space again, writing goes on by itself. Up to 64 MB
-// of log lie beside the database. A sync that fails is chat.ErrUnknown, and
-// nothing is built on what it was to sync before that is synced for certain.
+// A sync that fails is chat.ErrUnknown, and nothing is built on what it was to
+// sync before that is synced for certain.
+//
+// # A full volume
+//
+// What is written goes to the log, chat.db-wal, in whole pages: about 22 kB for
+// a short message that is alone in its transaction. The log is carried over
+// into the database when it has an eighth of what is free on the volume, or
+// 64 MB, and within a minute when nothing is sent. Then it starts anew: it takes
+// no more than that for long, unless somebody reads the file in one transaction
+// all the time, which an open shell may do.
+//
+// Beside the database lies a reserve, chat.db-reserve: a sixteenth of the
+// volume, at least 256 kB and at most 1 MB. When the volume is full it is given
+// up. New messages, edits and rooms are then refused with chat.ErrUnavailable,
+// and the log of the host says once which volume it is. What there is can be
+// read, messages can be deleted and rooms removed, also after a restart. The
+// database does not become smaller by that, but new messages go where something
+// was: removing rooms, and retention, let writing go on, as free space on the
+// volume does, by itself and without a restart. Deleting single messages leaves
+// their places, and seldom makes enough room. To make the file smaller, end the
+// program and run VACUUM, for which there must be as much free space as it has.
+// Who needs a few hundred kilobytes at once, where others have filled the volume,
+// may remove the reserve; it comes back.
 //
 // # One process
 //
@@ -51,7 +71,7 @@
 //	sqlite3 chat.db "VACUUM INTO 'backup.db'"
 //
 // To put a backup in its place, end the program and move chat.db, chat.db-wal
-// and chat.db-shm away together. A file that is moved or replaced while the
+// and chat.db-shm away together; chat.db-reserve holds nothing. A file that is moved or replaced while the
 // program runs is noticed, and nothing more is written; one that is overwritten
 // in its place is not noticed.
 //

@@ -18,6 +18,7 @@ var (
 	errChange    = &chat.Error{Code: chat.CodeInvalid, Message: "not a kind of change"}
 	errClosed    = &chat.Error{Code: chat.CodeUnavailable, Message: "the store is closed"}
 	errBusy      = &chat.Error{Code: chat.CodeUnavailable, Message: "the database is locked by another program"}
+	errFull      = &chat.Error{Code: chat.CodeUnavailable, Message: "the disk is full"}
 	errReplaced  = &chat.Error{Code: chat.CodeUnavailable, Message: "the file has been moved or replaced while it was open; start the program again"}
 	errDamaged   = &chat.Error{Code: chat.CodeInternal, Message: "the stored message is damaged; it can only be deleted"}
 )
@@ -41,7 +42,7 @@ func unavailable(err error) error {
 	what := "the database does not answer"
 	switch primary(err) {
 	case sqlite3.SQLITE_FULL:
-		what = "the disk is full"
+		what = errFull.Message
 	case sqlite3.SQLITE_IOERR:
 		what = "the disk fails"
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
@@ -67,6 +68,9 @@ func opaque(err error) error { return errors.New(err.Error()) }
 // spoils reports whether the failure of one statement is one of the whole
 // transaction: of the disk or of memory, not of what the statement said.
 func spoils(err error) bool {
+	if err == errFull {
+		return false // it has not been tried
+	}
 	switch primary(err) {
 	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_CORRUPT:
 		return false

@@ -44,13 +44,14 @@ func (b *Bare) Number(sql string) (int64, error) { return b.c.number(sql) }
 const SweepEvery = sweepEvery
 
 // OpenPatient is Open of a store that waits for as long as it takes for another
-// program that has the database locked.
+// program that has the database locked, and does nothing but what it is asked
+// for: clearing away would wait just so, and nothing be taken up meanwhile.
 func OpenPatient(path string) (*Store, error) {
 	opts, err := settle(Options{})
 	if err != nil {
 		return nil, err
 	}
-	opts.patience = 24 * time.Hour
+	opts.patience, opts.rest = 24*time.Hour, 24*time.Hour
 	return openSettled(path, opts)
 }
 
@@ -75,3 +76,29 @@ func NewEmpty(path string) (*Bare, error) {
 
 // Script runs SQL.
 func (b *Bare) Script(sql string) error { return b.c.script(sql) }
+
+// OpenSmall is OpenWith of a database that may have so many pages, on a volume
+// of which free says what is left; if it is nil, on the one that there is.
+func OpenSmall(path string, o Options, pages int64, total int64, free func() int64) (*Store, error) {
+	opts, err := settle(o)
+	if err != nil {
+		return nil, err
+	}
+	if pages > 0 {
+		opts.maxPages = pages
+	}
+	if free != nil {
+		opts.volume = func(string) (int64, int64, bool) { return free(), total, true }
+	}
+	return openSettled(path, opts)
+}
+
+// LogBound and ReserveSize are what the log and the reserve may take.
+var (
+	LogBound    = logBound
+	ReserveSize = reserveSize
+)
+
+// Leap makes the wall clock that messages age by read as if somebody had set it
+// ahead by d.
+func (s *Store) Leap(d time.Duration) { s.opts.clock.Leap(d) }

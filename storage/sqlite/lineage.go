@@ -70,13 +70,14 @@ func unpackPast(text string) []chat.Position {
 // source is the file that has been opened. Another one in its place would be
 // read by some connections and not by others.
 type source struct {
-	path string
-	file os.FileInfo
+	path   string
+	file   os.FileInfo
+	volume func(path string) (free, total int64, known bool)
 }
 
-func newSource(path string) (source, error) {
+func newSource(path string, opts settled) (source, error) {
 	info, err := os.Stat(path)
-	return source{path, info}, err
+	return source{path, info, opts.volume}, err
 }
 
 // check reports a file that has been taken away or replaced.

@@ -47,15 +47,10 @@ func openSettled(path string, opts settled) (*Store, error) {
 }
 
 func open(path string, opts settled) (*Store, error) {
-	var from source
-	c, err := connect(path, opts.pragmas()...)
-	if err == nil {
-		if err = prepareFile(c, path, opts.NoMigrate); err == nil {
-			from, err = newSource(path)
-		}
-		if err != nil {
-			_ = c.close()
-		}
+	c, from, err := openFile(path, opts)
+	if noSpace(err) {
+		(&source{path: path}).giveUp()
+		c, from, err = openFile(path, opts)
 	}
 	if err != nil {
 		return nil, openError(path, err)
@@ -69,13 +64,30 @@ func open(path string, opts settled) (*Store, error) {
 	}
 	w := &writer{
 		source: from, opts: opts, log: opts.Logger, queue: s.queue, conn: c, life: rand.Text(),
-		rooms: make(map[string]*roomState), inserts: newInserts(),
+		rooms: make(map[string]*roomState), inserts: newInserts(), chunk: trimChunk,
 	}
+	w.space.spent = !w.keep()
 	go func() {
 		defer close(s.written)
 		w.run()
 	}()
 	return s, nil
+}
+
+func openFile(path string, opts settled) (*conn, source, error) {
+	var from source
+	c, err := connect(path, opts.pragmas()...)
+	if err != nil {
+		return nil, from, err
+	}
+	if err = prepareFile(c, path, opts.NoMigrate); err == nil {
+		from, err = newSource(path, opts)
+	}
+	if err != nil {
+		_ = c.close()
+		return nil, from, err
+	}
+	return c, from, nil
 }
 
 // resolve makes the path one name of the file, so that a lock on it is one.
@@ -133,6 +145,9 @@ func openError(path string, err error) error {
 		return chat.Errorf(chat.CodeUnavailable, "sqlite: the database %s is damaged; put a backup in its place, or save what can be read with: sqlite3 %s .recover", path, path).WithCause(opaque(err))
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return chat.Errorf(chat.CodeUnavailable, "sqlite: %s cannot be opened for writing; check that file and directory are writable", path).WithCause(opaque(err))
+	}
+	if noSpace(err) {
+		return chat.Errorf(chat.CodeUnavailable, "sqlite: the volume %s is full, and %s cannot be opened; free a few megabytes on it", mountPoint(path), path).WithCause(opaque(err))
 	}
 	var e *chat.Error
 	if errors.As(err, &e) {

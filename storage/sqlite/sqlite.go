@@ -89,7 +89,10 @@ var (
 type settled struct {
 	Options
 	patience time.Duration // with another program that has the database locked
+	rest     time.Duration // before it first clears away
 	clock    *steady.Clock // that messages and nonces age by
+	maxPages int64         // that the database may have
+	volume   func(path string) (free, total int64, known bool)
 }
 
 func settle(o Options) (settled, error) {
@@ -110,7 +113,7 @@ func settle(o Options) (settled, error) {
 		o.Readers = max(4, runtime.GOMAXPROCS(0))
 	}
 	o.Logger = safelog.New(o.Logger)
-	return settled{Options: o, patience: 5 * time.Second, clock: new(steady.Clock)}, nil
+	return settled{Options: o, patience: 5 * time.Second, clock: new(steady.Clock), maxPages: math.MaxUint32 - 1, volume: volume}, nil
 }
 
 // pragmas are of the connection that writes.
@@ -120,10 +123,7 @@ func (o *settled) pragmas() []string {
 		"synchronous = " + string(o.Synchronous),
 		"cache_size = -32000",
 		"temp_store = memory",
-		// The log grows up to 64 MB before it is carried over: a page that has
-		// been written many times is carried once.
-		"wal_autocheckpoint = 16000",
-		"journal_size_limit = 67108864",
+		"max_page_count = " + strconv.FormatInt(o.maxPages, 10),
 	}
 }
 

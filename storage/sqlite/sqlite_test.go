@@ -41,6 +41,11 @@ func (harness) OpenTrimming(t testing.TB, messages int) chat.Store {
 	return open(t, file(t), sqlite.Options{MaxMessages: messages})
 }
 
+func (harness) OpenAging(t testing.TB, age time.Duration) (chat.Store, func(time.Duration)) {
+	s := open(t, file(t), sqlite.Options{MaxAge: age})
+	return s, s.Leap
+}
+
 func (harness) Reopen(t testing.TB, s chat.Store) chat.Store {
 	k := s.(kept)
 	require.NoError(t, k.Close())

@@ -8,7 +8,8 @@ import (
 )
 
 // What one transaction trims or clears away at most beyond what it has added,
-// so that nobody waits long for it.
+// so that nobody waits long for it. Where the log has no room for so much, it is
+// fewer.
 const (
 	trimChunk  = 1000
 	sweepRooms = 100
@@ -26,6 +27,7 @@ type sweep struct {
 	after int64     // the rooms.pk that it has come to
 	rooms bool      // there are rooms behind that
 	more  bool      // removed rooms or old nonces may be left
+	hurry bool      // what a removed room took is waited for
 }
 
 // again says when a sweep of the rooms follows one that is done. It is only
@@ -50,7 +52,7 @@ func (w *writer) trim(r *roomState, added int) error {
 		return err
 	}
 	upto := r.oldest - 1
-	most := upto + trimChunk + int64(added)
+	most := upto + int64(w.chunk+added)
 	if w.opts.MaxMessages > 0 {
 		upto = max(upto, min(r.head.Seq-int64(w.opts.MaxMessages), most))
 	}
@@ -113,10 +115,19 @@ func (w *writer) maintain() time.Duration {
 	})
 	if err != nil {
 		w.sweep = last
+		if w.space.full && w.chunk > 1 { // fewer at a time may fit
+			return sweepPause
+		}
 		return sweepEvery
 	}
+	w.chunk = min(w.chunk*2, trimChunk)
 	if w.sweep.more || w.sweep.rooms {
 		return sweepPause
+	}
+	// What lies in the log of a server that rests is carried over while there
+	// is room for it.
+	if _, err := w.conn.number("PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+		w.log.Debug("sqlite: carrying the log over", "path", w.path, "error", err)
 	}
 	return sweepEvery
 }
@@ -159,7 +170,7 @@ func (w *writer) sweepRooms() error {
 		if err := w.trim(r, 0); err != nil {
 			return err
 		}
-		if r.oldest-before >= trimChunk { // there may be more of it
+		if r.oldest-before >= int64(w.chunk) { // there may be more of it
 			w.sweep.after, w.sweep.rooms = r.pk-1, true
 			return nil
 		}
@@ -176,12 +187,12 @@ func (w *writer) sweepRooms() error {
 func (w *writer) clear() error {
 	res, err := w.conn.exec(`DELETE FROM trimmed WHERE (room, nonce_key) IN
 		(SELECT room, nonce_key FROM trimmed WHERE trimmed_at < ? ORDER BY trimmed_at LIMIT ?)`,
-		millis(w.now.Add(-chat.NonceTTL)), int64(trimChunk))
+		millis(w.now.Add(-chat.NonceTTL)), int64(w.chunk))
 	if err != nil {
 		return err
 	}
 	n, _ := res.RowsAffected()
-	w.sweep.more = n >= trimChunk
+	w.sweep.more = n >= int64(w.chunk)
 	room, err := w.conn.number("SELECT room FROM removed ORDER BY room LIMIT 1")
 	if err != nil || room == 0 {
 		return err
@@ -189,11 +200,11 @@ func (w *writer) clear() error {
 	w.sweep.more = true
 	for _, table := range [...]string{"messages", "trimmed"} {
 		res, err := w.conn.exec("DELETE FROM "+table+" WHERE room = ? AND "+key(table)+
-			" IN (SELECT "+key(table)+" FROM "+table+" WHERE room = ? LIMIT ?)", room, room, int64(trimChunk))
+			" IN (SELECT "+key(table)+" FROM "+table+" WHERE room = ? LIMIT ?)", room, room, int64(w.chunk))
 		if err != nil {
 			return err
 		}
-		if n, _ := res.RowsAffected(); n >= trimChunk {
+		if n, _ := res.RowsAffected(); n >= int64(w.chunk) {
 			return nil
 		}
 	}

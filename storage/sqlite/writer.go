@@ -23,10 +23,9 @@ type writer struct {
 	// suspect: a write did not reach the disk for certain. What the log of the
 	// database holds is carried over into the database, and that synced, before
 	// anything is built on it.
-	suspect  bool
-	full     bool      // the disk was, see squeeze
-	squeezed time.Time // when that was last tried
-	sick     bool      // writing fails, and that is logged
+	suspect bool
+	sick    bool // writing fails, and that is logged
+	space   space
 
 	// rooms holds what the database holds of rooms lately written to. This
 	// process alone writes, so it cannot go stale; it goes with a transaction
@@ -39,6 +38,7 @@ type writer struct {
 	now     time.Time
 
 	sweep sweep
+	chunk int // see trimChunk
 }
 
 // maxRooms bounds the rooms that the writer remembers.
@@ -47,7 +47,7 @@ const maxRooms = 8192
 // run ends when the queue is closed and empty.
 func (w *writer) run() {
 	defer w.finish()
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(w.opts.rest)
 	defer timer.Stop()
 	var batch []*request
 	for {
@@ -58,6 +58,10 @@ func (w *writer) run() {
 		if len(batch) > 0 {
 			w.commit(batch)
 			clear(batch)
+			if w.sweep.hurry {
+				w.sweep.hurry = false
+				timer.Reset(sweepPause)
+			}
 			select {
 			case <-timer.C:
 				timer.Reset(w.maintain())
@@ -99,15 +103,21 @@ func (w *writer) commit(batch []*request) {
 	}
 }
 
-// transact runs f in a transaction, and returns an error for callers. It first
-// trusts that nothing is there twice and lets the unique indexes find out;
-// where they do, it starts again and looks before each change.
+// transact runs f in a transaction, and returns an error for callers. Where
+// there is no room for it, the log is carried over first, then the reserve given
+// up: what deletes then goes on, and what adds is refused.
 func (w *writer) transact(f func() error) error {
-	w.careful = false
-	err := w.attempt(f)
-	if err != nil && !spoils(err) {
-		w.careful = true
-		err = w.attempt(f)
+	err := w.try(f)
+	if noSpace(err) && w.carry() {
+		err = w.again(f, err)
+	}
+	if noSpace(err) && w.spend() {
+		err = w.again(f, err)
+		w.hold()
+	}
+	w.space.full = w.space.tight || noSpace(err)
+	if noSpace(err) {
+		w.chunk = max(w.chunk/4, 1)
 	}
 	if e, ok := err.(*commitError); ok {
 		return unknown(e.error)
@@ -123,11 +133,33 @@ type commitError struct{ error }
 
 func (e *commitError) Unwrap() error { return e.error }
 
+// again tries once more, unless what failed may have been done.
+func (w *writer) again(f func() error, err error) error {
+	if _, ok := err.(*commitError); ok {
+		return err
+	}
+	return w.try(f)
+}
+
+// try first trusts that nothing is there twice and lets the unique indexes find
+// out; where they do, it starts again and looks before each change.
+func (w *writer) try(f func() error) error {
+	w.careful = w.space.tight
+	err := w.attempt(f)
+	if err != nil && !w.careful && !spoils(err) {
+		w.careful = true
+		err = w.attempt(f)
+	}
+	return err
+}
+
 func (w *writer) attempt(f func() error) error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	w.squeeze()
+	if err := w.look(); err != nil {
+		return err
+	}
 	w.now, w.wrote = w.opts.clock.Now(), false
 	_, err := w.conn.exec("BEGIN IMMEDIATE")
 	if err == nil {
@@ -147,24 +179,10 @@ func (w *writer) attempt(f func() error) error {
 			return &commitError{err}
 		}
 	}
-	w.full = w.full || primary(err) == sqlite3.SQLITE_FULL
 	w.suspect = w.suspect || code(err) == sqlite3.SQLITE_IOERR_FSYNC
 	w.rollback(w.suspect || primary(err) == sqlite3.SQLITE_IOERR)
 	return err
 }
-
-// squeeze makes room on a disk that was full: what space there is again goes
-// to the database first, and the log, once it has been carried over, starts
-// anew. It is not tried too often, as it may cost much and be in vain.
-func (w *writer) squeeze() {
-	if !w.full || time.Since(w.squeezed) < squeezeEvery {
-		return
-	}
-	w.full = checkpoint(w.conn) != nil
-	w.squeezed = time.Now()
-}
-
-const squeezeEvery = 200 * time.Millisecond
 
 // rollback leaves nothing of a transaction, and nothing of the connection
 // either where that is in doubt.
@@ -211,6 +229,7 @@ func (w *writer) open() error {
 		w.suspect = false
 	}
 	w.conn = c
+	w.space.log, w.space.pinned = 0, false
 	return nil
 }
 
@@ -230,6 +249,15 @@ func checkpoint(c *conn) error {
 // report logs a failure once, and that it is over.
 func (w *writer) report(err error) {
 	switch {
+	case w.space.full:
+		if !w.sick {
+			w.sick = true
+			if err == nil {
+				err = errFull // what adds has been refused, and the rest not
+			}
+			w.log.Error("sqlite: nothing can be written: the volume is full; free space on it or remove rooms, and writing goes on by itself",
+				"volume", mountPoint(w.path), "path", w.path, "error", err)
+		}
 	case err != nil && !w.sick:
 		w.sick = true
 		w.log.Error("sqlite: nothing can be written", "path", w.path, "error", err)

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/gabblehq/chat"
 )
@@ -75,6 +77,23 @@ func emptyMissing(s chat.Store) chat.Store {
 		}
 		return p, err
 	}}
+}
+
+// leaping lets go for good of what is too old by a wall clock that leaps.
+func leaping(s chat.Store) chat.Store {
+	a, ok := s.(*aging)
+	if !ok {
+		return s
+	}
+	gone := int64(0)
+	return showing(func(p *chat.Page) {
+		for _, m := range p.Messages {
+			if time.Now().Add(a.leap).Sub(m.CreatedAt) > a.age {
+				gone = max(gone, m.Seq)
+			}
+		}
+		p.Messages = slices.DeleteFunc(p.Messages, func(m chat.Message) bool { return m.Seq <= gone })
+	})(s)
 }
 
 func touchingEdit(s chat.Store) chat.Store {

@@ -62,6 +62,8 @@ func mutants() []mutant {
 		{"leaves out the deleted", showing(func(p *chat.Page) {
 			p.Messages = slices.DeleteFunc(p.Messages, func(m chat.Message) bool { return m.Deleted() })
 		}), []string{"history/deleted_keep_place"}},
+		{"takes a leap of the clock for time", leaping, []string{"retention/clock_leaps"}},
+		{"makes messages younger", appending(func(c *chat.Change) { c.At = time.Now() }, nil), []string{"retention/clock_leaps"}},
 		{"does not say what it has trimmed", showing(func(p *chat.Page) { p.Floor = 0 }), []string{"retention/floor"}},
 
 		{"does not look at known", ignoreKnown, []string{"epoch/rolled_back"}},

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,6 +16,7 @@ func retentionChecks() []check {
 		{"floor", floor, "", trimmedFloor},
 		{"edited_and_trimmed", floor, "a trimmed message leaves its later revs as holes; Through passes over them", editedAndTrimmed},
 		{"told_to_trim", "Trim lets go of all but the newest keep messages, one at least, as retention by number does: seqs and revs go on, Page.Floor rises.", "", toldToTrim},
+		{"clock_leaps", "A store that lets go of messages by their age does not take a leap of the wall clock for time that has passed: one that is set right again has cost nothing.", "", clockLeaps},
 		{"nonces_stay", "has been stored within the nonce's lifetime", "the answer of a trimmed message keeps ID, Seq, FirstRev, User, Kind, Nonce and CreatedAt", trimmedNonces},
 	}
 }
@@ -41,6 +43,41 @@ func oldestGo(t *rig) {
 	r.fill(30)
 	r.shows(chat.Query{Limit: 100}, 46, 55, false)
 	r.audit()
+}
+
+func clockLeaps(t *rig) {
+	const age, leap = time.Hour, 30 * time.Hour
+	s, set := able[Ager](t).OpenAging(t, age)
+	r := t.roomIn(s)
+	for i := range 3 {
+		r.send(fmt.Sprint(i))
+	}
+	set(0)
+	r.shows(chat.Query{Limit: 10}, 1, 3, false)
+	set(leap)
+	c := r.create("alice", "", "from the future")
+	c.At = c.At.Add(leap)
+	r.one(c)
+	set(leap) // while that is the newest
+	r.shows(chat.Query{Limit: 10}, 1, 4, false)
+	set(0)
+	r.shows(chat.Query{Limit: 10}, 1, 4, false)
+	r.send("after it")
+	require.Zero(t, r.history(chat.Query{Limit: 10}).Floor)
+	r.shows(chat.Query{Limit: 10}, 1, 5, false)
+	r.audit()
+
+	// What is too old still goes.
+	old := t.roomIn(s)
+	for i := range 3 {
+		c := old.create("alice", "", fmt.Sprint(i))
+		c.At = c.At.Add(-2 * age)
+		old.one(c)
+	}
+	old.send("young")
+	set(0)
+	old.shows(chat.Query{Limit: 10}, 4, 4, false)
+	require.EqualValues(t, 4, old.history(chat.Query{}).Floor, "the third came at rev 4")
 }
 
 func toldToTrim(t *rig) {

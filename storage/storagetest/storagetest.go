@@ -12,7 +12,7 @@
 // Optional powers of the store ([chat.RoomLister] and its like) are found by
 // themselves, through wrappers too, and tested where they are. What a backend
 // can do beyond being opened, it says by further methods of its [Harness]:
-// [Reopener], [Sharer], [Trimmer], [Crasher], [Corrupter], [Loser],
+// [Reopener], [Sharer], [Trimmer], [Ager], [Crasher], [Corrupter], [Loser],
 // [Rewinder]. What it does not say is skipped.
 //
 // [Bench] measures a store. For the tests of code on top of a store, [Faulty]
@@ -63,6 +63,16 @@ type Trimmer interface {
 	// OpenTrimming is Open for a store that keeps of each room the newest
 	// messages, so many at most, the older ones gone when Append returns.
 	OpenTrimming(t testing.TB, messages int) chat.Store
+}
+
+// Ager is a [Harness] of a store that can bound for how long it keeps messages.
+type Ager interface {
+	// OpenAging is Open for a store that keeps messages for so long after their
+	// CreatedAt. leap makes the wall clock that the store goes by read as if
+	// somebody had set it ahead by d, 0 for what it really says; its monotonic
+	// clock stays as it is. What the store does now and then about messages
+	// that are too old is done before leap returns.
+	OpenAging(t testing.TB, age time.Duration) (s chat.Store, leap func(d time.Duration))
 }
 
 // Crasher is a [Harness] of a store that outlives a crash of its process.

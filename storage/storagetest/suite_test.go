@@ -36,6 +36,21 @@ func (sound) OpenTrimming(_ testing.TB, messages int) chat.Store {
 	return storagetest.Shared(memory.NewWith(memory.Options{MaxMessages: messages})).Node()
 }
 
+func (sound) OpenAging(_ testing.TB, age time.Duration) (chat.Store, func(time.Duration)) {
+	s := &aging{age: age}
+	s.SharedNode = storagetest.Shared(memory.NewWith(memory.Options{MaxAge: age})).Node()
+	return s, func(d time.Duration) { s.leap = d }
+}
+
+// aging is a store that goes by a clock which is never wrong: leap is what a
+// broken one may look at.
+type aging struct {
+	*storagetest.SharedNode
+	age, leap time.Duration
+}
+
+func (s *aging) Unwrap() chat.Store { return s.SharedNode }
+
 func (sound) OpenRewinding(testing.TB) storagetest.Rewinding {
 	s := rewound{RewindableStore: storagetest.Rewindable(func() chat.Store { return memory.New() })}
 	s.node = storagetest.Shared(s.RewindableStore).Node()
@@ -82,6 +97,11 @@ func (m mutated) Share(t testing.TB, s chat.Store) chat.Store { return m.mutate(
 
 func (m mutated) OpenTrimming(t testing.TB, n int) chat.Store {
 	return m.mutate(m.sound.OpenTrimming(t, n))
+}
+
+func (m mutated) OpenAging(t testing.TB, age time.Duration) (chat.Store, func(time.Duration)) {
+	s, leap := m.sound.OpenAging(t, age)
+	return m.mutate(s), leap
 }
 
 func (m mutated) OpenRewinding(t testing.TB) storagetest.Rewinding {
