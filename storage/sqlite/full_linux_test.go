@@ -117,9 +117,3 @@ func TestDiskFull(t *testing.T) {
 	s = harness{}.Reopen(t, s).(kept)
 	check()
 }
-
-func size(t *testing.T, path string) int64 {
-	info, err := os.Stat(path)
-	require.NoError(t, err)
-	return info.Size()
-}

@@ -238,3 +238,9 @@ func TestFileReplaced(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(logged.String(), "writing again") }, time.Minute, time.Millisecond)
 	require.Equal(t, 1, strings.Count(logged.String(), "moved or replaced"), "%s", logged.String())
 }
+
+func size(t *testing.T, path string) int64 {
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Size()
+}
