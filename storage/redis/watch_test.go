@@ -16,7 +16,7 @@ import (
 )
 
 // bound is the two seconds of chat.Watcher, and some for a busy machine.
-const bound = 10 * time.Second
+const bound = 30 * time.Second
 
 // ear hears what a store tells.
 type ear struct {
