@@ -216,11 +216,11 @@ func adjacent(s chat.Store) chat.Store {
 	})(s)
 }
 
-// blindly answers what has failed as if all were well.
+// blindly answers what the backend has failed to do as if all were well.
 func blindly(s chat.Store) chat.Store {
 	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
 		results, err := s.Append(ctx, room, known, cs)
-		if errors.Is(err, chat.ErrUnavailable) {
+		if errors.Is(err, chat.ErrUnavailable) && ctx.Err() == nil {
 			results, err = make([]chat.Result, len(cs)), nil
 			for i, c := range cs {
 				results[i].Message = c.Message
