@@ -30,7 +30,7 @@ func TestHalfOpenConnectionsCountByAddress(t *testing.T) {
 			status, c := knockAt(t, s.addr)
 			defer func() { _ = c.Close() }()
 			return status == 503
-		}, 5*time.Second, time.Millisecond, "two are under way")
+		}, time.Minute, time.Millisecond, "two are under way")
 		require.NoError(t, half[0].Close())
 		s.requireRoom()
 		// The other one still is what it was: its request makes it a connection.
@@ -171,7 +171,7 @@ func (s *venue) enter() (l *line) {
 			_ = c.Close()
 		}
 		return err == nil
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	return l
 }
 
@@ -197,7 +197,7 @@ func (s *venue) refused(lines ...string) {
 		res := s.handshake(c, lines...)
 		require.NotEqual(s.t, http.StatusSwitchingProtocols, res.StatusCode)
 		return res.StatusCode != http.StatusServiceUnavailable
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 // requireExactly fills the server up, and empties it.
@@ -209,7 +209,7 @@ func (s *venue) requireExactly(room int, after string) {
 			status, c := knockAt(s.t, s.addr)
 			in = append(in, c)
 			return status == http.StatusSwitchingProtocols
-		}, 5*time.Second, 5*time.Millisecond, after)
+		}, time.Minute, 5*time.Millisecond, after)
 	}
 	s.requireFull()
 	for _, c := range in {

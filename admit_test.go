@@ -53,7 +53,8 @@ func (s *venue) requireFull() {
 	status, c := knockAt(s.t, s.addr)
 	require.NoError(s.t, c.Close())
 	require.Equal(s.t, 503, status)
-	require.Equal(s.t, before+1, s.Stats().Rejected)
+	// Somebody who has gone without waiting for the answer may be refused now, too.
+	require.Greater(s.t, s.Stats().Rejected, before)
 }
 
 // requireRoom waits until there is room for a connection.
@@ -63,7 +64,7 @@ func (s *venue) requireRoom() {
 		status, c := knockAt(s.t, s.addr)
 		defer func() { _ = c.Close() }()
 		return status == 101
-	}, 5*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }
 
 // knockAt returns the status of an upgrade, after checking what a refusal says.
@@ -71,7 +72,7 @@ func knockAt(t *testing.T, addr string) (int, net.Conn) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
-	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	_, _ = conn.Write(transporttest.Request("/chat/ws"))
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)

@@ -76,14 +76,14 @@ func (c *deflater) do(command map[string]any) {
 		f, err = wsflate.CompressFrame(f)
 		require.NoError(c.t, err)
 	}
-	require.NoError(c.t, c.conn.SetWriteDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(c.t, c.conn.SetWriteDeadline(time.Now().Add(time.Minute)))
 	require.NoError(c.t, ws.WriteFrame(c.conn, ws.MaskFrame(f)))
 }
 
 // expect reads up to a frame of the type and returns it.
 func (c *deflater) expect(typ string) squeezed {
 	c.t.Helper()
-	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	for {
 		f, err := ws.ReadFrame(c.r)
 		require.NoError(c.t, err)

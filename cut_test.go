@@ -123,7 +123,7 @@ func (r *replica) session(s *host, conn net.Conn, written <-chan int64) error {
 	})
 	after, last := r.pos, int64(0)
 	for {
-		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 		ev, err := l.event()
 		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 			return fmt.Errorf("at %d of %d and nothing comes", r.pos, end.Load())

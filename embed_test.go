@@ -105,7 +105,7 @@ func (s *venue) dial(token string) *chattest.Client {
 // handshake sends an upgrade with further header lines and returns the answer.
 func (s *venue) handshake(c net.Conn, lines ...string) *http.Response {
 	s.t.Helper()
-	require.NoError(s.t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(s.t, c.SetDeadline(time.Now().Add(2*time.Minute)))
 	_, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: gabble.v1.json\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
 		s.path, s.addr, strings.Join(append(lines, ""), "\r\n"))

@@ -85,11 +85,11 @@ func TestBusyRoomDelaysNoSmallOne(t *testing.T) {
 		}
 	})
 	before := s.Stats().Delivered
-	require.Eventually(t, func() bool { return s.Stats().Delivered > before+10*members }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Stats().Delivered > before+10*members }, time.Minute, time.Millisecond)
 	for _, r := range small {
 		crowded := r.pace()
 		t.Logf("alone %v, beside the busy room %v", alone, crowded)
-		require.Less(t, crowded, max(250*time.Millisecond, 50*alone), "alone it took %v", alone)
+		require.Less(t, crowded, max(2*time.Second, 50*alone), "alone it took %v", alone)
 	}
 	t.Logf("%d delivered", s.Stats().Delivered-before)
 }

@@ -145,7 +145,7 @@ func TestStartWaitsForTheStore(t *testing.T) {
 				srv := chattest.New(t, &chat.Options{Store: store, Logger: log.logger()})
 				took := time.Since(began)
 				require.LessOrEqual(t, took, min(after, 10*time.Second)+time.Second)
-				require.Equal(t, min(1, int(after)), log.count("waiting for the store"))
+				require.Equal(t, int(min(1, after)), log.count("waiting for the store"))
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 				defer cancel()
 				require.NoError(t, srv.Ready(ctx))

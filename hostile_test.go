@@ -79,7 +79,7 @@ func (f footprint) back(t *testing.T, slack uint64) {
 	require.Eventually(t, func() bool {
 		now = measure()
 		return now.goroutines <= f.goroutines+idlePool && now.fds <= f.fds && now.heap <= f.heap+slack
-	}, 10*time.Second, 20*time.Millisecond, "before: %+v, now: %+v", f, &now)
+	}, time.Minute, 20*time.Millisecond, "before: %+v, now: %+v", f, &now)
 }
 
 // idlePool is how many goroutines pools of the server may keep for the next task.
@@ -148,7 +148,7 @@ func TestBrokenFramesCostOnlyTheirSender(t *testing.T) {
 			pair.goesOn()
 		}
 		before.back(t, 8<<20)
-		require.Eventually(t, func() bool { return s.Stats().Connections == 2 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return s.Stats().Connections == 2 }, time.Minute, time.Millisecond)
 		require.Equal(t, []string{"alice", "bob"}, online(t, s.Room("general")))
 	})
 }

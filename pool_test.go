@@ -86,13 +86,13 @@ func TestBurstIsAnsweredWhatWaitsHoldsNoWorker(t *testing.T) {
 			switch {
 			case row.file:
 			case row.mw == nil:
-				require.Eventually(t, func() bool { return s.Stats().Commands >= clients*each }, 10*time.Second, time.Millisecond,
+				require.Eventually(t, func() bool { return s.Stats().Commands >= clients*each }, time.Minute, time.Millisecond,
 					"all of them have entered the queue of the room")
 			default:
 				require.Eventually(t, func() bool {
 					queued, parked := chat.Waiting(s.Server)
 					return queued > 0 && parked == 8
-				}, 10*time.Second, time.Millisecond, "all workers are used up")
+				}, time.Minute, time.Millisecond, "all workers are used up")
 				quiet := s.in(t).dial("quiet")
 				require.Equal(t, "pong", quiet.Call(map[string]any{"type": "ping"}).Type)
 			}

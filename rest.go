@@ -459,6 +459,10 @@ func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, http.StatusNoContent, nil)
 		return
 	}
+	if r.Method == http.MethodConnect && len(r.Header[":protocol"]) > 0 {
+		s.writeError(w, r, &Error{Code: CodeUnsupported, Message: "a WebSocket over HTTP/2 or HTTP/3 (extended CONNECT, RFC 8441) is not supported: open it over HTTP/1.1"})
+		return
+	}
 	if allow := s.methods(r); len(allow) > 0 {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		s.writeStatus(w, r, http.StatusMethodNotAllowed, &Error{Code: CodeInvalid, Message: "not by " + clip(r.Method)})

@@ -12,11 +12,18 @@ import (
 // one opaque key of printable ASCII, at most 256 bytes; a Store must not read
 // anything into it. Strings are valid UTF-8 without U+0000, Meta is valid JSON;
 // both are kept byte for byte. All methods may be called concurrently, obey
-// ctx, and return no type or error of the driver below: failures of the
-// backend are [ErrUnavailable], or [ErrUnknown] where a write may have
-// happened. A message that the backend finds damaged does not make its room
-// unreadable: it is shown as deleted, without content, or left out of pages,
-// and the log says so.
+// ctx, and return no type or error of the driver below, nor its words in
+// Error.Message, which clients see: failures of the backend are
+// [ErrUnavailable], or [ErrUnknown] where a write may have happened. No failure
+// looks like an answer: like an empty page, a room that does not exist, a
+// change that is acknowledged or has failed alone. A message that the backend
+// finds damaged does not make its room unreadable: it is shown as deleted,
+// without content, or left out of pages, and the log says so.
+//
+// What is passed in is the caller's again when the call has returned, and what
+// is returned is the caller's, to be changed, appended to and kept: it shares
+// no memory with the store or with what another caller has. What is shared says
+// so: Page.Room and Page.Past.
 //
 // A store may come back as it was earlier: from a backup, after the crash of
 // what was asynchronous, by a failover. Such a store gives each life of its

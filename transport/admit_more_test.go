@@ -19,7 +19,7 @@ import (
 	"github.com/gabblehq/chat/transport/transporttest"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // eachWayIn runs a test on both engines behind both doors.
 func eachWayIn(t *testing.T, test func(t *testing.T, engine string, door func(testing.TB, *transport.Transport, net.Listener, transport.AcceptFunc))) {

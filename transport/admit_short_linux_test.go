@@ -90,7 +90,7 @@ func TestShortOfDescriptors(t *testing.T) {
 				talk(c)
 				c.Close()
 				transporttest.Wait(t, h.End, "end")
-				require.Eventually(t, func() bool { return tr.Stats().Connections == 1 }, 5*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return tr.Stats().Connections == 1 }, time.Minute, time.Millisecond)
 				freed()
 			}
 			talk(stays)

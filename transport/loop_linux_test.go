@@ -35,7 +35,7 @@ func TestCost(t *testing.T) {
 					fds, goroutines = leak.FDs(), runtime.NumGoroutine()
 					time.Sleep(5 * time.Millisecond) // a handler's goroutine may be ending
 					return fds == leak.FDs() && goroutines == runtime.NumGoroutine()
-				}, 5*time.Second, time.Millisecond)
+				}, time.Minute, time.Millisecond)
 				return fds, goroutines
 			}
 			fds, goroutines := settled()
@@ -70,7 +70,9 @@ func TestHalfFrames(t *testing.T) {
 		require.NoError(t, c.Text("x"))
 		transporttest.Wait(t, h.Messages, "message")
 	}
-	require.Less(t, time.Since(start)/100, 20*time.Millisecond)
+	took := time.Since(start) / 100
+	t.Logf("a message takes %v", took)
+	require.Less(t, took, 200*time.Millisecond)
 	require.Less(t, tr.Stats().Partial, int64(n*300), "only what came is kept")
 }
 

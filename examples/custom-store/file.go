@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/gabblehq/chat"
 )
@@ -70,8 +71,25 @@ func (rec *record) info() *chat.RoomInfo {
 		return nil
 	}
 	info := chat.RoomInfo(rec.Room.roomFields)
-	info.Peers, info.Meta = append([]string(nil), info.Peers...), raw(rec.Room.Meta)
+	info.Meta = raw(rec.Room.Meta)
+	return copyRoom(&info)
+}
+
+// copyRoom and copyMessage return what shares nothing with what they are given:
+// nobody is to change what is in the Store but the Store.
+func copyRoom(of *chat.RoomInfo) *chat.RoomInfo {
+	info := *of
+	info.Peers, info.Meta = slices.Clone(of.Peers), slices.Clone(of.Meta)
 	return &info
+}
+
+func copyMessage(of *chat.Message) *chat.Message {
+	m := *of
+	m.Mentions, m.Meta, m.Attachments = slices.Clone(of.Mentions), slices.Clone(of.Meta), slices.Clone(of.Attachments)
+	for i := range m.Attachments {
+		m.Attachments[i].Meta = slices.Clone(m.Attachments[i].Meta)
+	}
+	return &m
 }
 
 // message returns the record's message, which shares nothing with it, or nil.

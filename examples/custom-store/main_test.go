@@ -28,6 +28,27 @@ func (harness) Open(t testing.TB) chat.Store { return open(t, t.TempDir()) }
 // Reopen has the suite check that everything survives the process.
 func (harness) Reopen(t testing.TB, s chat.Store) chat.Store { return open(t, s.(*Store).dir) }
 
+// OpenBreaking has the suite check what is said when the disk fails.
+func (harness) OpenBreaking(t testing.TB) storagetest.Breaking {
+	return breaking{open(t, filepath.Join(t.TempDir(), "rooms"))}
+}
+
+// breaking puts a file in the place of the directory, in which nothing can be
+// read or written then.
+type breaking struct{ s *Store }
+
+func (b breaking) Store() chat.Store { return b.s }
+
+func (b breaking) Break(t testing.TB) {
+	require.NoError(t, os.Rename(b.s.dir, b.s.dir+".away"))
+	require.NoError(t, os.WriteFile(b.s.dir, nil, 0o600))
+}
+
+func (b breaking) Mend(t testing.TB) {
+	require.NoError(t, os.Remove(b.s.dir))
+	require.NoError(t, os.Rename(b.s.dir+".away", b.s.dir))
+}
+
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
 	s, err := Open(dir)

@@ -63,7 +63,7 @@ func (r *room) plan(c *chat.Change, res *chat.Result) (rec record, changed bool)
 	switch {
 	case c.Kind == chat.ChangeCreateRoom:
 		if r.exists() {
-			res.Err, res.Room = errRoomThere, *r.info
+			res.Err, res.Room = errRoomThere, *copyRoom(r.info)
 			return record{}, false
 		}
 		rec.Epoch = rand.Text()
@@ -77,7 +77,7 @@ func (r *room) plan(c *chat.Change, res *chat.Result) (rec record, changed bool)
 	case c.Kind == chat.ChangeUpdateRoom:
 		info, changed := c.UpdateRoom(*r.info)
 		if !changed {
-			res.Unchanged, res.Room = true, info
+			res.Unchanged, res.Room = true, *copyRoom(&info)
 			return record{}, false
 		}
 		rec.setRoom(info, r.rev+1, res)
@@ -94,7 +94,7 @@ func (r *room) plan(c *chat.Change, res *chat.Result) (rec record, changed bool)
 func (r *room) planCreate(c *chat.Change, res *chat.Result) (rec record, changed bool) {
 	m := c.Message
 	if seq := r.nonces[send{m.User, m.Nonce}]; m.Nonce != "" && seq > 0 {
-		res.Duplicate, res.Message = true, *r.messages[seq-1]
+		res.Duplicate, res.Message = true, *copyMessage(r.messages[seq-1])
 		return record{}, false
 	}
 	if r.message(m.ID) != nil {
@@ -120,7 +120,7 @@ func (r *room) planRevision(c *chat.Change, res *chat.Result) (rec record, chang
 	}
 	m, changed := revise(*old)
 	if !changed {
-		res.Unchanged, res.Message = true, m
+		res.Unchanged, res.Message = true, *copyMessage(&m)
 		return record{}, false
 	}
 	rec.setMessage(m, r.rev+1, res)
@@ -188,9 +188,11 @@ func (r *room) changes(after int64, limit int) chat.Page {
 		p.Through = max(after, 0)
 	}
 	for _, s := range steps {
-		e := chat.Entry{Rev: s.rev, Room: r.info}
+		e := chat.Entry{Rev: s.rev}
 		if s.seq > 0 {
-			e.Room, e.Message = nil, r.messages[s.seq-1]
+			e.Message = copyMessage(r.messages[s.seq-1])
+		} else {
+			e.Room = copyRoom(r.info)
 		}
 		p.Entries = append(p.Entries, e)
 		if p.More {
@@ -232,7 +234,7 @@ func (r *room) history(q chat.Query) chat.Page {
 		p.More = limit > 0 && from > 0
 	}
 	for _, m := range r.messages[from:to] {
-		p.Messages = append(p.Messages, *m)
+		p.Messages = append(p.Messages, *copyMessage(m))
 	}
 	return p
 }

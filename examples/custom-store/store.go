@@ -20,7 +20,7 @@ import (
 // in the file; to be rid of it, rewrite the file with the newest states.
 //
 // There is nothing to close: files are open only while they are written. What
-// is returned shares memory with the Store and is not to be changed.
+// is returned is a copy, which its receiver may change.
 type Store struct {
 	dir string
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"github.com/gabblehq/chat"
@@ -86,7 +87,7 @@ func (st *state) change(c *chat.Change, res *chat.Result) {
 		if res.Unchanged = !changed; changed {
 			st.reset(info)
 		}
-		res.Room = st.info
+		res.Room = copyRoom(st.info)
 	case c.Kind == chat.ChangeCreate:
 		st.add(c, res)
 	case c.Kind == chat.ChangeEdit:
@@ -100,14 +101,14 @@ func (st *state) change(c *chat.Change, res *chat.Result) {
 
 func (st *state) create(c *chat.Change, res *chat.Result) {
 	if st.exists {
-		res.Err, res.Room = errRoomThere, st.info
+		res.Err, res.Room = errRoomThere, copyRoom(st.info)
 		return
 	}
 	st.exists = true
 	info := c.Room
 	info.CreatedAt = stamp(c.At)
 	st.reset(info)
-	res.Room = st.info
+	res.Room = copyRoom(st.info)
 }
 
 func (st *state) reset(info chat.RoomInfo) {
@@ -119,7 +120,7 @@ func (st *state) reset(info chat.RoomInfo) {
 func (st *state) add(c *chat.Change, res *chat.Result) {
 	hash := nonceHash(c.Message.User, c.Message.Nonce)
 	if old := st.byHash[string(hash)]; old != nil && hash != nil {
-		res.Duplicate, res.Message = true, old.Message
+		res.Duplicate, res.Message = true, copyMessage(old.Message)
 		if old.stub { // by whom it was is known only by the hash
 			res.Message.Room, res.Message.User, res.Message.Nonce = st.info.ID, c.Message.User, c.Message.Nonce
 		}
@@ -139,7 +140,7 @@ func (st *state) add(c *chat.Change, res *chat.Result) {
 	if !st.only {
 		st.keep(m)
 	}
-	res.Message = m.Message
+	res.Message = copyMessage(m.Message)
 }
 
 // keep makes the message known to the changes that follow.
@@ -188,5 +189,21 @@ func (st *state) replace(old *stored, m chat.Message, changed bool, res *chat.Re
 			st.changed = append(st.changed, old)
 		}
 	}
-	res.Message = old.Message
+	res.Message = copyMessage(old.Message)
+}
+
+// What is answered is the caller's, and not what the next change is applied to
+// or what is written down.
+
+func copyRoom(r chat.RoomInfo) chat.RoomInfo {
+	r.Peers, r.Meta = slices.Clone(r.Peers), slices.Clone(r.Meta)
+	return r
+}
+
+func copyMessage(m chat.Message) chat.Message {
+	m.Mentions, m.Attachments, m.Meta = slices.Clone(m.Mentions), slices.Clone(m.Attachments), slices.Clone(m.Meta)
+	for i := range m.Attachments {
+		m.Attachments[i].Meta = slices.Clone(m.Attachments[i].Meta)
+	}
+	return m
 }

@@ -224,7 +224,7 @@ func manyMovers(t *testing.T, url string) {
 		go func() { watch <- s.Watch(ctx, &listener{}) }()
 		from := len(contents(t, keeper, "a"))
 		soon(t, func() bool { n := len(contents(t, keeper, "a")); return n > from || n >= writers/2*each*3 }, "messages are moved")
-		l.cut()
+		l.Break()
 		cancel()
 		<-watch
 	}

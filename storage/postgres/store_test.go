@@ -3,11 +3,9 @@ package postgres_test
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -63,7 +61,7 @@ func (h *harness) Reopen(t testing.TB, s chat.Store) chat.Store {
 // until the server has noticed.
 func (h *harness) Crash(t testing.TB, s chat.Store) chat.Store {
 	how := h.how(s)
-	how.line.cut()
+	how.line.Break()
 	watch := newPool(t, h.url)
 	require.Eventually(t, func() bool {
 		var n int
@@ -93,36 +91,25 @@ func (h *harness) open(t testing.TB, o postgres.Options) *postgres.Store {
 	return s
 }
 
-// line is what connects a store to the server, and can be cut for good.
+// OpenBreaking has the connections of the store break.
+func (h *harness) OpenBreaking(t testing.TB) storagetest.Breaking {
+	s := h.open(t, postgres.Options{})
+	return breaking{s, h.how(s).line}
+}
+
+type breaking struct {
+	s    *postgres.Store
+	line *line
+}
+
+func (b breaking) Store() chat.Store { return b.s }
+func (b breaking) Break(testing.TB)  { b.line.Break() }
+func (b breaking) Mend(testing.TB)   { b.line.Mend() }
+
+// line is what connects a store to the server.
 type line struct {
-	name  string
-	mu    sync.Mutex
-	dead  bool
-	conns []net.Conn
-}
-
-func (l *line) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, addr)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil && l.dead {
-		_ = conn.Close()
-		return nil, errors.New("the line is cut")
-	}
-	if err == nil {
-		l.conns = append(l.conns, conn)
-	}
-	return conn, err
-}
-
-func (l *line) cut() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dead = true
-	for _, conn := range l.conns {
-		_ = conn.Close()
-	}
+	storagetest.Line
+	name string
 }
 
 // openOn opens a store with a pool of its own.
@@ -131,7 +118,7 @@ func openOn(t testing.TB, url string, o postgres.Options) (*postgres.Store, *lin
 	config, err := pgxpool.ParseConfig(url)
 	require.NoError(t, err)
 	l := &line{name: rand.Text()}
-	config.ConnConfig.DialFunc = l.dial
+	config.ConnConfig.DialFunc = l.Dial
 	config.ConnConfig.RuntimeParams["application_name"] = l.name
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

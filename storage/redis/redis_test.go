@@ -83,12 +83,47 @@ func (h borrowing) Crash(t testing.TB, s chat.Store) chat.Store {
 	return h.open(t, p.o)
 }
 
+// OpenBreaking has the connections of the store break.
+func (h harness) OpenBreaking(t testing.TB) storagetest.Breaking {
+	var line storagetest.Line
+	var client goredis.UniversalClient
+	if addrs, cluster := h.addrs(); cluster {
+		client = goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs, Dialer: line.Dial})
+	} else {
+		client = goredis.NewClient(&goredis.Options{Addr: addrs[0], Dialer: line.Dial})
+	}
+	s, err := redis.NewWith(client, redis.Options{Prefix: fmt.Sprint("breaking-", h.next.Add(1))})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, s.Close())
+		_ = client.Close()
+	})
+	return breaking{s, &line}
+}
+
+type breaking struct {
+	s    *redis.Store
+	line *storagetest.Line
+}
+
+func (b breaking) Store() chat.Store { return b.s }
+func (b breaking) Break(testing.TB)  { b.line.Break() }
+func (b breaking) Mend(testing.TB)   { b.line.Mend() }
+
 // client is one with the driver's own defaults, retries included.
 func (h harness) client() goredis.UniversalClient {
-	if list, ok := strings.CutPrefix(h.url, "redis-cluster://"); ok {
-		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: strings.Split(list, ",")})
+	addrs, cluster := h.addrs()
+	if cluster {
+		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs})
 	}
-	return goredis.NewClient(&goredis.Options{Addr: strings.TrimPrefix(h.url, "redis://")})
+	return goredis.NewClient(&goredis.Options{Addr: addrs[0]})
+}
+
+func (h harness) addrs() (list []string, cluster bool) {
+	if list, ok := strings.CutPrefix(h.url, "redis-cluster://"); ok {
+		return strings.Split(list, ","), true
+	}
+	return []string{strings.TrimPrefix(h.url, "redis://")}, false
 }
 
 func (h harness) Reopen(t testing.TB, s chat.Store) chat.Store {

@@ -15,7 +15,7 @@ import (
 // answer; only where its changes were taken up, the outcome is unknown.
 func TestContextEndsWhileWaiting(t *testing.T) {
 	path := file(t)
-	s, err := sqlite.OpenPatient(path)
+	s, err := sqlite.OpenPatient(path, 24*time.Hour)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	room(t, s, "a")

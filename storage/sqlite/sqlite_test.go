@@ -52,6 +52,28 @@ func (harness) Reopen(t testing.TB, s chat.Store) chat.Store {
 	return open(t, k.path, k.opts)
 }
 
+// OpenBreaking has another program lock the database: whoever writes gives up,
+// here after a moment.
+func (harness) OpenBreaking(t testing.TB) storagetest.Breaking {
+	path := file(t)
+	s, err := sqlite.OpenPatient(path, 20*time.Millisecond)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	other, err := sqlite.NewBare(path, sqlite.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, other.Close()) })
+	return breaking{s, other}
+}
+
+type breaking struct {
+	s     *sqlite.Store
+	other *sqlite.Bare
+}
+
+func (b breaking) Store() chat.Store  { return b.s }
+func (b breaking) Break(t testing.TB) { require.NoError(t, b.other.Script("BEGIN IMMEDIATE")) }
+func (b breaking) Mend(t testing.TB)  { require.NoError(t, b.other.Script("ROLLBACK")) }
+
 func TestStore(t *testing.T) { storagetest.Run(t, harness{}) }
 
 // room makes a room.

@@ -27,6 +27,7 @@ func (t *rig) gaveUp(err error, method string) {
 	require.True(t, known, "%s: %v is neither ErrUnavailable nor the context's error", method, err)
 	require.NotErrorIs(t, err, chat.ErrUnknown, "%s: it is known that nothing was written", method)
 	require.NotErrorIs(t, err, chat.ErrNotFound, "%s: that would be an answer", method)
+	discreet(t, t.last, err)
 }
 
 func endedContext(t *rig) { notWritten(t, ended(t.ctx)) }

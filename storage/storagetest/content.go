@@ -104,7 +104,7 @@ func jsonOpaque(t *rig) {
 		for _, m := range []chat.Message{res.Message, r.message(c.Message.ID)} {
 			require.Equal(t, meta, string(m.Meta))
 			require.Equal(t, meta, string(m.Attachments[0].Meta))
-			require.EqualValues(t, math.MaxInt64, m.Attachments[0].Size)
+			require.EqualValues(t, int64(math.MaxInt64), m.Attachments[0].Size)
 		}
 		require.True(t, r.one(chat.Change{Kind: chat.ChangeUpdateRoom, At: now(), Update: chat.RoomUpdate{Meta: json.RawMessage(meta)}}).Err == nil)
 		require.Equal(t, meta, string(r.history(chat.Query{}).Room.Meta))

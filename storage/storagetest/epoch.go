@@ -119,9 +119,9 @@ func epochStarted(t *rig) {
 func epochNoRoom(t *rig) {
 	s := t.open()
 	_, err := need[chat.EpochStarter](t, s).NewEpoch(t.ctx, "missing")
-	(&room{t: t}).isError(err, chat.ErrNotFound)
+	(&room{t: t, s: s}).isError(err, chat.ErrNotFound)
 	_, err = s.Head(t.ctx, "missing")
-	(&room{t: t}).isError(err, chat.ErrNotFound)
+	(&room{t: t, s: s}).isError(err, chat.ErrNotFound)
 }
 
 func epochRemade(t *rig) {

@@ -38,7 +38,7 @@ func Try(t testing.TB, h Harness, name string) (failure string, skipped bool) {
 		for _, c := range s.checks {
 			if s.name == subject && c.name == rest {
 				r := &recorder{TB: t}
-				r.run(func() { c.run(newRig(r, h, c)) })
+				r.run(func() { newRig(r, h, c).prove() })
 				return r.failure(), r.skipped
 			}
 		}

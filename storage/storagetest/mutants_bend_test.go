@@ -193,6 +193,73 @@ func aliased(s chat.Store, kept *sync.Map) func(context.Context, string, chat.Qu
 	}
 }
 
+// ownSettings shows everyone the same Meta of a room's settings.
+func ownSettings(s chat.Store) chat.Store {
+	var kept sync.Map
+	h := paging(func(p *chat.Page) {
+		for i := range p.Entries {
+			if e := &p.Entries[i]; e.Room != nil {
+				meta, _ := kept.LoadOrStore(e.Room.ID, e.Room.Meta)
+				e.Room.Meta = meta.(json.RawMessage)
+			}
+		}
+	})(s)
+	return h
+}
+
+// twins answers changes of one message with one slice.
+func twins(s chat.Store) chat.Store {
+	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
+		results, err := s.Append(ctx, room, known, cs)
+		for i := range results {
+			if m := &results[i].Message; m.ID == results[0].Message.ID {
+				m.Mentions = results[0].Message.Mentions
+			}
+		}
+		return results, err
+	}}
+}
+
+// adjacent cuts what it has read into fields that are not cut off.
+func adjacent(s chat.Store) chat.Store {
+	return showing(func(p *chat.Page) {
+		var all []byte
+		for _, m := range p.Messages {
+			all = append(all, m.Meta...)
+		}
+		for i := range p.Messages {
+			m := &p.Messages[i]
+			n := len(m.Meta)
+			m.Meta, all = all[:n], all[n:]
+		}
+	})(s)
+}
+
+// blindly answers what the backend has failed to do as if all were well.
+func blindly(s chat.Store) chat.Store {
+	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
+		results, err := s.Append(ctx, room, known, cs)
+		if errors.Is(err, chat.ErrUnavailable) && ctx.Err() == nil {
+			results, err = make([]chat.Result, len(cs)), nil
+			for i, c := range cs {
+				results[i].Message = c.Message
+			}
+		}
+		return results, err
+	}}
+}
+
+// denies writes what it says it could not write.
+func denies(s chat.Store) chat.Store {
+	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
+		results, err := s.Append(ctx, room, known, cs)
+		if errors.Is(err, chat.ErrUnavailable) {
+			_, _ = node(s).Unwrap().Append(ctx, room, known, cs)
+		}
+		return results, err
+	}}
+}
+
 func ignoreKnown(s chat.Store) chat.Store {
 	return &hooked{Store: s, onAppend: func(ctx context.Context, room string, _ chat.Position, cs []chat.Change) ([]chat.Result, error) {
 		return s.Append(ctx, room, chat.Position{}, cs)

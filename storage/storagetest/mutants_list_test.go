@@ -3,6 +3,10 @@ package storagetest_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -52,8 +56,36 @@ func mutants() []mutant {
 			p.Entries = slices.DeleteFunc(p.Entries, func(e chat.Entry) bool { return e.Room != nil })
 		}), []string{"changes/settings"}},
 		{"reads the head apart from the page", lateHead, []string{"concurrency/whole_batches"}},
-		{"keeps what was passed in", keepsInput, []string{"changes/page_is_the_callers"}},
-		{"returns what it keeps", returnsOwn, []string{"changes/page_is_the_callers"}},
+		{"keeps what was passed in", keepsInput, []string{"changes/page_is_the_callers", "owned/input"}},
+		{"returns what it keeps", returnsOwn, []string{"owned/output", "owned/apart"}},
+		{"returns what it keeps of settings", ownSettings, []string{"owned/output", "owned/apart"}},
+		{"gives two answers one slice", twins, []string{"owned/apart"}},
+		{"puts one field behind the other", adjacent, []string{"owned/apart"}},
+
+		{"shows no settings in History", showing(func(p *chat.Page) { p.Room = nil }), []string{"append/room_made", "history/limit_0", "history/head"}},
+		{"shows no settings in Changes", paging(func(p *chat.Page) { p.Room = nil }), []string{"append/room_made", "changes/settings", "model/any_sequence"}},
+		{"says it has looked as far as the head", paging(func(p *chat.Page) { p.Through = p.Head.Rev }), []string{"changes/limit", "changes/through", "changes/every_cursor"}},
+
+		{"takes a failure for an answer", failing(func(error) error { return nil }), []string{"broken/reads", "broken/writes", "broken/while_used"}},
+		{"acknowledges what has failed", blindly, []string{"broken/writes", "broken/while_used"}},
+		{"takes a failure for a missing room", failing(func(error) error { return chat.Errorf(chat.CodeNotFound, "no such room") }), []string{"broken/reads", "broken/writes"}},
+		{"takes a failure for nothing in lists", func(s chat.Store) chat.Store { return listsNothing{node(s)} }, []string{"broken/optional"}},
+		{"says that it has removed", func(s chat.Store) chat.Store { return claimsRemoval{node(s)} }, []string{"broken/epochs_and_removals"}},
+		{"denies what it has written", denies, []string{"broken/writes", "broken/while_used"}},
+		{"shows the driver's error", failing(func(err error) error {
+			return chat.Errorf(chat.CodeUnavailable, "the store does not answer").WithCause(&net.OpError{Op: "dial", Err: errors.New("refused")})
+		}), []string{"broken/reads", "broken/writes", "broken/while_used", "call/ended_context"}},
+		{"shows an error that drivers test for", failing(func(err error) error {
+			return chat.Errorf(chat.CodeUnavailable, "the store does not answer").WithCause(fmt.Errorf("reading: %w", io.EOF))
+		}), []string{"broken/reads", "broken/writes"}},
+		{"shows clients the driver's words", failing(func(err error) error {
+			return chat.Errorf(chat.CodeUnavailable, "dial tcp 10.1.2.3:5432: connect: connection refused")
+		}), []string{"broken/reads", "broken/writes", "call/passed_deadline"}},
+		{"shows the driver's error of one change", appending(nil, func(r *chat.Result) {
+			if e, ok := errors.AsType[*chat.Error](r.Err); ok {
+				r.Err = e.WithCause(&fs.PathError{Op: "open", Path: "room", Err: errors.New("not there")})
+			}
+		}), []string{"append/room_missing", "edit/missing", "append/id_taken"}},
 
 		{"shows the newest first", showing(func(p *chat.Page) { slices.Reverse(p.Messages) }), []string{"history/newest", "model/any_sequence"}},
 		{"sorts by rev", showing(func(p *chat.Page) {
@@ -219,6 +251,25 @@ type sameEpoch struct{ *storagetest.SharedNode }
 
 func (s sameEpoch) NewEpoch(ctx context.Context, room string) (chat.Position, error) {
 	return s.Head(ctx, room)
+}
+
+type listsNothing struct{ *storagetest.SharedNode }
+
+func (s listsNothing) ListRooms(ctx context.Context, prefix, after string, limit int) ([]chat.RoomSummary, bool, error) {
+	rooms, more, err := s.SharedNode.ListRooms(ctx, prefix, after, limit)
+	if errors.Is(err, chat.ErrUnavailable) {
+		err = nil
+	}
+	return rooms, more, err
+}
+
+type claimsRemoval struct{ *storagetest.SharedNode }
+
+func (s claimsRemoval) RemoveRoom(ctx context.Context, room string) error {
+	if err := s.SharedNode.RemoveRoom(ctx, room); !errors.Is(err, chat.ErrUnavailable) {
+		return err
+	}
+	return nil
 }
 
 type keepsRooms struct{ *storagetest.SharedNode }

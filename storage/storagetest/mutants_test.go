@@ -2,6 +2,7 @@ package storagetest_test
 
 import (
 	"context"
+	"errors"
 
 	"github.com/gabblehq/chat"
 )
@@ -97,6 +98,37 @@ func showing(f func(*chat.Page)) func(chat.Store) chat.Store {
 			}
 			return p, err
 		}}
+	}
+}
+
+// failing bends what a call returns where the store has failed.
+func failing(f func(error) error) func(chat.Store) chat.Store {
+	return func(s chat.Store) chat.Store {
+		bend := func(err error) error {
+			if errors.Is(err, chat.ErrUnavailable) {
+				return f(err)
+			}
+			return err
+		}
+		return &hooked{
+			Store: s,
+			onAppend: func(ctx context.Context, room string, known chat.Position, cs []chat.Change) ([]chat.Result, error) {
+				results, err := s.Append(ctx, room, known, cs)
+				return results, bend(err)
+			},
+			onChanges: func(ctx context.Context, room string, after int64, limit int) (chat.Page, error) {
+				p, err := s.Changes(ctx, room, after, limit)
+				return p, bend(err)
+			},
+			onHistory: func(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
+				p, err := s.History(ctx, room, q)
+				return p, bend(err)
+			},
+			onHead: func(ctx context.Context, room string) (chat.Position, error) {
+				p, err := s.Head(ctx, room)
+				return p, bend(err)
+			},
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ func (t *rig) room() *room { return t.roomIn(t.open()) }
 // roomIn makes another room.
 func (t *rig) roomIn(s chat.Store) *room {
 	t.Helper()
+	t.last = s
 	r := &room{t: t, ctx: t.ctx, s: s, id: "r-" + newID()}
 	r.key = "tenant/" + r.id
 	r.make()
@@ -97,6 +98,7 @@ func (r *room) isError(err, want error) {
 	require.ErrorIs(r.t, err, want)
 	var e *chat.Error
 	require.ErrorAs(r.t, err, &e, "a failure is an *Error")
+	discreet(r.t, r.s, err)
 }
 
 // send appends a message without a nonce.
@@ -131,6 +133,7 @@ func (r *room) changes(after int64, limit int) chat.Page {
 	r.t.Helper()
 	p, err := r.s.Changes(r.ctx, r.key, after, limit)
 	require.NoError(r.t, err, "Changes(%d, %d)", after, limit)
+	require.NotNil(r.t, p.Room, "Page.Room of Changes(%d, %d)", after, limit)
 	return p
 }
 
@@ -138,6 +141,7 @@ func (r *room) history(q chat.Query) chat.Page {
 	r.t.Helper()
 	p, err := r.s.History(r.ctx, r.key, q)
 	require.NoError(r.t, err, "History(%+v)", q)
+	require.NotNil(r.t, p.Room, "Page.Room of History(%+v)", q)
 	return p
 }
 

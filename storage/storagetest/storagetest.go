@@ -13,7 +13,8 @@
 // themselves, through wrappers too, and tested where they are. What a backend
 // can do beyond being opened, it says by further methods of its [Harness]:
 // [Reopener], [Sharer], [Trimmer], [Ager], [Crasher], [Corrupter], [Loser],
-// [Rewinder]. What it does not say is skipped.
+// [Rewinder], [Breaker]. What it does not say is skipped, and what was skipped
+// is logged at the end, to be seen by go test -v.
 //
 // [Bench] measures a store. For the tests of code on top of a store, [Faulty]
 // wraps one that fails on command, [RunFaults] proves that the code survives
@@ -24,6 +25,9 @@ package storagetest
 
 import (
 	"context"
+	"fmt"
+	"reflect"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -98,15 +102,22 @@ type Loser interface {
 
 // Run tests the stores that h opens. Run it with the race detector.
 func Run(t *testing.T, h Harness) {
+	leaveNoFiles()
+	var said report
 	for _, s := range subjects() {
 		t.Run(s.name, func(t *testing.T) {
 			for _, c := range s.checks {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
-					c.run(newRig(t, h, c))
+					r := newRig(t, h, c)
+					r.skipped = said.of(s.name + "/" + c.name)
+					r.prove()
 				})
 			}
 		})
+	}
+	if text := said.text(); text != "" {
+		t.Log(text)
 	}
 }
 
@@ -134,11 +145,13 @@ func subjects() []subject {
 		{"epoch", epochChecks()},
 		{"concurrency", concurrencyChecks()},
 		{"content", contentChecks()},
+		{"owned", ownedChecks()},
 		{"call", callChecks()},
 		{"reopen", reopenChecks()},
 		{"crash", crashChecks()},
 		{"damage", damageChecks()},
 		{"lost", lostChecks()},
+		{"broken", brokenChecks()},
 		{"lives", livesChecks()},
 		{"share", shareChecks()},
 		{"watch", watchChecks()},
@@ -154,6 +167,9 @@ type rig struct {
 	h     Harness
 	check check
 	ctx   context.Context
+	last  chat.Store // in which a room was made
+
+	skipped func(why string)
 }
 
 // patience is for one check; a store that takes longer hangs.
@@ -162,7 +178,18 @@ const patience = 2 * time.Minute
 func newRig(t testing.TB, h Harness, c check) *rig {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	return &rig{TB: t, h: h, check: c, ctx: ctx}
+	return &rig{TB: t, h: h, check: c, ctx: ctx, skipped: func(string) {}}
+}
+
+// prove runs the check. A store whose answers make it panic breaks the rule
+// of this check, and has no say in that of the next one.
+func (t *rig) prove() {
+	defer func() {
+		if p := recover(); p != nil {
+			t.Fatalf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	t.check.run(t)
 }
 
 func (t *rig) open() chat.Store { return t.h.Open(t) }
@@ -177,6 +204,13 @@ func (t *rig) Errorf(format string, args ...any) {
 func (t *rig) Fatalf(format string, args ...any) {
 	t.Helper()
 	t.TB.Fatalf(format+"\n%s", append(args, t.broken())...)
+}
+
+// Skipf says what is not proven, and why.
+func (t *rig) Skipf(format string, args ...any) {
+	t.Helper()
+	t.skipped(fmt.Sprintf(format, args...))
+	t.TB.Skipf(format, args...)
 }
 
 func (t *rig) broken() string {
@@ -203,11 +237,14 @@ func capability[C any](s chat.Store) (C, bool) {
 	return none, false
 }
 
+// name is that of a type, with its package.
+func name[T any]() string { return reflect.TypeFor[T]().String() }
+
 // need is capability for checks that are about nothing else.
 func need[C any](t *rig, s chat.Store) C {
 	c, ok := capability[C](s)
 	if !ok {
-		t.Skipf("the store is no %T", (*C)(nil))
+		t.Skipf("the store is no %s", name[C]())
 	}
 	return c
 }
@@ -216,7 +253,7 @@ func need[C any](t *rig, s chat.Store) C {
 func able[H any](t *rig) H {
 	h, ok := t.h.(H)
 	if !ok {
-		t.Skipf("the harness is no %T", (*H)(nil))
+		t.Skipf("the harness is no %s", name[H]())
 	}
 	return h
 }

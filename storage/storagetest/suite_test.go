@@ -3,6 +3,7 @@ package storagetest_test
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,21 @@ func (sound) OpenRewinding(testing.TB) storagetest.Rewinding {
 	return s
 }
 
+func (sound) OpenBreaking(testing.TB) storagetest.Breaking {
+	n := storagetest.Shared(memory.New()).Node()
+	return broken{n, n}
+}
+
+// broken is a store as a server sees it that can be kept from reaching it.
+type broken struct {
+	node  *storagetest.SharedNode
+	store chat.Store
+}
+
+func (b broken) Store() chat.Store { return b.store }
+func (b broken) Break(testing.TB)  { b.node.Down() }
+func (b broken) Mend(testing.TB)   { b.node.Up() }
+
 // rewound is a store that can be put back, as one server sees it.
 type rewound struct {
 	*storagetest.RewindableStore
@@ -108,6 +124,12 @@ func (m mutated) OpenRewinding(t testing.TB) storagetest.Rewinding {
 	s := m.sound.OpenRewinding(t).(rewound)
 	s.node = m.mutate(s.node)
 	return s
+}
+
+func (m mutated) OpenBreaking(t testing.TB) storagetest.Breaking {
+	b := m.sound.OpenBreaking(t).(broken)
+	b.store = m.mutate(b.store)
+	return b
 }
 
 // attempts is for what only shows when goroutines meet.
@@ -163,6 +185,42 @@ func TestForgetfulHarnessFails(t *testing.T) {
 			require.NotEmpty(t, failure, name)
 		}
 	}
+}
+
+// A panic of the store, or of a check that its answer was too much for, breaks
+// the rule of that check alone.
+func TestAPanicIsAFailure(t *testing.T) {
+	h := storagetest.Opener(func(testing.TB) chat.Store { return nil })
+	failure, _ := storagetest.Try(t, h, "append/room_made")
+	require.Contains(t, failure, "panic: ")
+	require.Contains(t, failure, "The rule: ")
+}
+
+// TestWhatRunLeaves runs the suite on a store that breaks the model's rule, in
+// another process: it says what it has not proven and leaves no file.
+func TestWhatRunLeaves(t *testing.T) {
+	if os.Getenv("STORAGETEST_RUN") != "" {
+		storagetest.Run(t, storagetest.Opener(func(testing.TB) chat.Store { return bare{forgetNonces(memory.New())} }))
+		return
+	}
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-rapid.shrinktime=0s", "-test.run=^TestWhatRunLeaves$/^(model|crash|broken|rooms)$")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "STORAGETEST_RUN=1")
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err, "%s", out)
+	require.Contains(t, string(out), "--- FAIL: TestWhatRunLeaves/model/any_sequence")
+	require.Contains(t, string(out), "-rapid.seed=")
+	for _, line := range []string{
+		" checks were skipped, so this is not proven:",
+		"the harness is no storagetest.Crasher:\n            crash/again_and_again crash/all_is_there crash/while_writing\n",
+		"the store is no chat.RoomLister:",
+		"the harness is no storagetest.Breaker:",
+	} {
+		require.Contains(t, string(out), line)
+	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 // bare shows nothing of a store but what every store has.

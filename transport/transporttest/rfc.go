@@ -138,7 +138,8 @@ func rfcCases() []rfcCase {
 // byte, all on one server.
 func (s *suite) rfc(t *testing.T) {
 	var recorders sync.Map // by path
-	_, dial := s.start(t, transport.Options{}, func(r *http.Request) (transport.Upgrade, func(*transport.Conn) transport.Handler, error) {
+	// All rows shake hands at once, over TLS too, and a busy machine takes its time.
+	_, dial := s.start(t, transport.Options{HandshakeTimeout: patience}, func(r *http.Request) (transport.Upgrade, func(*transport.Conn) transport.Handler, error) {
 		return transport.Upgrade{}, func(*transport.Conn) transport.Handler {
 			h := NewRecorder()
 			recorders.Store(r.URL.Path, h)
