@@ -270,7 +270,7 @@ func (r *liveRoom) signal(frame []byte) {
 // allow, and how many of these are left.
 func fitting(users []wire.User, bytes int) (list []wire.User, left int) {
 	for i := range users {
-		n := userSize(&users[i])
+		n := wire.UserSize(&users[i])
 		if i > 0 && n > bytes {
 			return users[:i], bytes
 		}
@@ -291,10 +291,10 @@ func (r *liveRoom) online(users []wire.User, after string, limit, bytes int) (co
 	rest := r.here.here[i:]
 	for i := range rest {
 		u := rest[i].who.Public()
-		if i >= limit || i > 0 && bytes < userSize(&u) {
+		if i >= limit || i > 0 && bytes < wire.UserSize(&u) {
 			return len(r.here.here), users, true
 		}
-		users, bytes = append(users, u), bytes-userSize(&u)
+		users, bytes = append(users, u), bytes-wire.UserSize(&u)
 	}
 	return len(r.here.here), users, false
 }

@@ -249,7 +249,7 @@ func (s *Server) showRooms(ctx context.Context, c *call, l *listing) error {
 			last := wireMessage(m, who(m.User))
 			last.Room = w.ID
 			w.LastMessage = &last
-			size += messageSize(m) + userSize(&last.User)
+			size += messageSize(m) + wire.UserSize(&last.User)
 		}
 		if left -= size; i > 0 && left < 0 { // names may be longer than most are
 			c.rooms.More, c.rooms.Cursor = true, makeCursor(l.rooms[i-1].Room.ID)
