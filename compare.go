@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/gabblehq/chat/internal/presence"
 	"github.com/gabblehq/chat/internal/work"
 )
 
@@ -75,23 +76,20 @@ func (c *cluster) compareRooms(covers func(key string) bool) error {
 			return err
 		}
 	}
-	if c.attendance == nil {
-		return nil
+	list := make([]*presence.Room, len(rooms))
+	for i, r := range rooms {
+		list[i] = &r.presence
 	}
-	return c.attendance.read(c.srv.ctx, rooms)
+	return c.srv.presence.Load(c.srv.ctx, list)
 }
 
 // outdate has whoever comes to the room, or has just come, find out how things
 // are.
 func (r *liveRoom) outdate() {
-	r.note(func(u *upkeep) {
-		u.suspect()
-		if o := r.others; o != nil {
-			o.missed = o.asked
-		}
-	})
+	r.presence.Outdate()
+	r.suspect()
 	if r.followed() {
-		r.sure()
+		r.presence.LoadSoon()
 	}
 }
 

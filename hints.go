@@ -50,7 +50,7 @@ func (r *liveRoom) take(h *Hint) bool {
 		}
 	}
 	r.learn(h.Head, info)
-	r.spoken(entries)
+	r.endTyping(entries)
 	return r.Topic.Append(h.Head.Epoch, h.After, h.Head.Rev, false, r.stepFrames(r.srv.ctx, entries))
 }
 

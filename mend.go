@@ -119,7 +119,7 @@ func (r *liveRoom) catchUp() error {
 			r.Topic.Skip(epoch, page.Head.Rev) // nobody can go on from there
 			return nil
 		}
-		r.spoken(page.Entries)
+		r.endTyping(page.Entries)
 		frames := r.entryFrames(r.srv.ctx, page.Entries, head)
 		if r.Topic.Append(epoch, head, page.Through, true, frames) && page.Through >= page.Head.Rev {
 			return nil
