@@ -58,9 +58,9 @@ func (c *cluster) run() {
 	c.srv.presence.Start(c.srv.ctx)
 }
 
-// careful makes a func of the store's one that does not panic: what it cannot
+// guarded makes a func of the store's one that does not panic: what it cannot
 // say is to be looked at.
-func (c *cluster) careful(covers func(room string) bool) func(room string) bool {
+func (c *cluster) guarded(covers func(room string) bool) func(room string) bool {
 	if covers == nil {
 		return nil
 	}
@@ -122,18 +122,18 @@ func (c *cluster) Appended(h Hint) {
 		return
 	}
 	if r := c.srv.peek(id); r != nil {
-		r.hear(h)
+		r.addHint(h)
 		r.release()
 	}
 }
 
 // Missed implements [Listener].
 func (c *cluster) Missed(covers func(room string) bool) {
-	c.doubtful(c.careful(covers))
+	c.compareSoon(c.guarded(covers))
 }
 
-// doubtful has rooms compared that may have missed something.
-func (c *cluster) doubtful(covers func(room string) bool) {
+// compareSoon has rooms compared that may have missed something.
+func (c *cluster) compareSoon(covers func(room string) bool) {
 	c.mu.Lock()
 	if covers == nil || len(c.missed) > 1024 {
 		c.all, c.missed = true, nil

@@ -36,19 +36,19 @@ func (c *cluster) compareLoop() {
 			if !c.srv.health.Down() { // which has been said
 				c.srv.log.Warn("chat: rooms not compared with the store", "error", err)
 			}
-			work.Sleep(ctx, doubtFor)
-			c.again(all, missed)
+			work.Sleep(ctx, retryAfter)
+			c.compareAgain(all, missed)
 		}
 	}
 }
 
-// again has the rooms of a comparison that has failed compared once more.
-func (c *cluster) again(all bool, missed []func(room string) bool) {
+// compareAgain has the rooms of a comparison that has failed compared once more.
+func (c *cluster) compareAgain(all bool, missed []func(room string) bool) {
 	if all {
-		c.doubtful(nil)
+		c.compareSoon(nil)
 	}
 	for _, covers := range missed {
-		c.doubtful(covers)
+		c.compareSoon(covers)
 	}
 }
 
@@ -87,7 +87,7 @@ func (c *cluster) compareRooms(covers func(key string) bool) error {
 // are.
 func (r *liveRoom) outdate() {
 	r.presence.Outdate()
-	r.suspect()
+	r.markStale()
 	if r.followed() {
 		r.presence.LoadSoon()
 	}

@@ -96,7 +96,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 		r.release()
 		return err
 	}
-	r.nudge() // what has been heard while nobody was here
+	r.wakeCommitter() // what has been told while nobody was here
 	r.presence.LoadSoon()
 	if !c.current(s) {
 		// The room may have been removed, and who did it not have found us here.

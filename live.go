@@ -163,7 +163,7 @@ func (r *liveRoom) show(ctx context.Context, f func(context.Context) (Page, erro
 		page, turn, err = r.read(ctx, f)
 	}
 	if turn {
-		r.suspect()
+		r.markStale()
 	}
 	return page, err
 }

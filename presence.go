@@ -38,7 +38,7 @@ func (c *cluster) peers() *presence.Peers {
 		},
 		Stale: func(room string) {
 			key := s.key(room)
-			c.doubtful(func(room string) bool { return room == key })
+			c.compareSoon(func(room string) bool { return room == key })
 		},
 		Failed: func(err error) {
 			if CodeOf(err) == CodeInternal {

@@ -145,7 +145,7 @@ func New(o *Options) (*Server, error) {
 // did meanwhile their hints tell, or Watch that it has missed some.
 func (s *Server) healed() {
 	for r := range s.rooms.each {
-		r.note((*upkeep).again)
+		r.note((*upkeep).retry)
 		r.release()
 	}
 }
