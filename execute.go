@@ -140,7 +140,7 @@ func (s *Server) message(ctx context.Context, c *call) error {
 	if c.s != nil {
 		// Before the message: behind it, a connection that is still busy with
 		// it would miss the signal.
-		r.shows(public(&cmd.User), false)
+		r.presence.SetTyping(public(&cmd.User), false)
 	}
 	given = true
 	return c.commit(ctx, r, &commit{
@@ -299,7 +299,7 @@ func (s *Server) showTyping(ctx context.Context, c *call) error {
 	}
 	defer r.release()
 	if r.Topic.Len() > 0 {
-		r.shows(public(&c.cmd.User), c.cmd.Active)
+		r.presence.SetTyping(public(&c.cmd.User), c.cmd.Active)
 	}
 	return nil
 }
@@ -334,7 +334,7 @@ func (s *Server) showOnline(ctx context.Context, c *call) error {
 	if limit == 0 {
 		limit = s.opt.Limits.Presence
 	}
-	if err := r.attend(ctx); err != nil {
+	if err := r.presence.Load(ctx); err != nil {
 		return err
 	}
 	after, ok := readCursor(c.cursor)
@@ -342,7 +342,7 @@ func (s *Server) showOnline(ctx context.Context, c *call) error {
 		return errCursor
 	}
 	o := wire.Online{Type: string(c.cmd.Type), Room: r.id}
-	o.Online, o.Users, o.More = r.online(nil, after, min(limit, s.opt.Limits.Presence), s.opt.Limits.PageBytes)
+	o.Online, o.Users, o.More = r.presence.List(nil, after, min(limit, s.opt.Limits.Presence), s.opt.Limits.PageBytes)
 	if n := len(o.Users); o.More && n > 0 {
 		o.Cursor = makeCursor(o.Users[n-1].ID)
 	}

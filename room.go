@@ -321,10 +321,10 @@ func (r *Room) Typing(user User, active bool) {
 		return
 	}
 	if live := r.srv.peek(r.id); live != nil {
-		live.shows(public(&user), active)
+		live.presence.SetTyping(public(&user), active)
 		live.release()
-	} else if c := r.srv.cluster; c != nil && ValidRoomID(r.id) {
-		c.relay(r.id, public(&user), active)
+	} else if ValidRoomID(r.id) {
+		r.srv.presence.RelayTyping(r.id, public(&user), active)
 	}
 }
 
@@ -336,16 +336,10 @@ func (r *Room) Online(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer done()
-	if err := live.attend(ctx); err != nil {
+	if err := live.presence.Load(ctx); err != nil {
 		return nil, err
 	}
-	live.mu.Lock()
-	defer live.mu.Unlock()
-	ids := make([]string, 0, len(live.here.here))
-	for _, p := range live.here.here {
-		ids = append(ids, p.who.ID())
-	}
-	return ids, nil
+	return live.presence.IDs(), nil
 }
 
 // Changes follows the room's log from a position: every change after it, each

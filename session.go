@@ -154,8 +154,8 @@ func (f *farewell) Work() {
 func (sub *subscription) end(who *names.Identity, said bool) {
 	r := sub.room()
 	sub.Detach()
-	if r.depart(who, said) {
-		r.shows(who.Public(), false)
+	if r.presence.Leave(who, said) {
+		r.presence.SetTyping(who.Public(), false)
 	}
 	r.release()
 }
