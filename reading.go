@@ -3,7 +3,9 @@ package chat
 import (
 	"context"
 	"hash/maphash"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -14,17 +16,49 @@ import (
 // messages of the room have been like, and all reads together have a budget.
 type reading struct {
 	budget *semaphore.Weighted
+	slow   *semaphore.Weighted    // of reads for which the store takes its time
 	sizes  [1 << 10]atomic.Uint32 // bytes of a message, by room; 0: not known. Rooms may share one
 }
 
 const (
 	readingBytes = 64 << 20 // of all reads together
+	slowBytes    = 3 * readingBytes
+	slowAfter    = 100 * time.Millisecond
 	fewRead      = 8        // messages that are read at least
 	firstRead    = 64       // and at most, while it is not known how large they are
 	unknownSize  = 16 << 10 // bytes that such a message is taken for
 )
 
-func (rd *reading) init() { rd.budget = semaphore.NewWeighted(readingBytes) }
+func (rd *reading) init() {
+	rd.budget, rd.slow = semaphore.NewWeighted(readingBytes), semaphore.NewWeighted(slowBytes)
+}
+
+// reserve takes from the budget what a read may come to hold, until release is
+// called. A read that the store keeps waiting holds nothing yet: what it has
+// reserved goes over to a budget of such reads, so that rooms that cannot be read
+// hold up no others.
+func (rd *reading) reserve(ctx context.Context, weight int64) (release func(), err error) {
+	if err := rd.budget.Acquire(ctx, weight); err != nil {
+		return nil, &Error{Code: CodeUnavailable, Message: "too much is being read", cause: err}
+	}
+	var mu sync.Mutex
+	from, over := rd.budget, false
+	timer := time.AfterFunc(slowAfter, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over && rd.slow.TryAcquire(weight) {
+			from = rd.slow
+			rd.budget.Release(weight)
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		from.Release(weight)
+	}, nil
+}
 
 // size is where it is kept how large a message of the room is.
 func (r *liveRoom) size() *atomic.Uint32 {
@@ -80,11 +114,11 @@ func (r *liveRoom) part(ctx context.Context, q Query, size int) (page Page, got 
 	if size == 0 {
 		size = unknownSize
 	}
-	budget, weight := r.srv.reading.budget, min(int64(q.Limit)*int64(size), readingBytes)
-	if err := budget.Acquire(ctx, weight); err != nil {
-		return Page{}, 0, &Error{Code: CodeUnavailable, Message: "too much is being read", cause: err}
+	release, err := r.srv.reading.reserve(ctx, min(int64(q.Limit)*int64(size), readingBytes))
+	if err != nil {
+		return Page{}, 0, err
 	}
-	defer budget.Release(weight)
+	defer release()
 	page, err = r.history(ctx, q)
 	for i := range page.Messages {
 		got += messageSize(&page.Messages[i])
