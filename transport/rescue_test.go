@@ -159,12 +159,11 @@ func TestPanicsAreContained(t *testing.T) {
 							request = append(request, row.frames...)
 						}
 						c, err := transporttest.Handshake(conn, request)
-						switch {
-						case row.code == 0:
+						if row.code == 0 {
 							if err == nil && c.Response.StatusCode == 101 {
 								require.EqualValues(t, 1006, c.End().Code)
 							}
-						default:
+						} else {
 							require.NoError(t, err)
 							require.Equal(t, 101, c.Response.StatusCode)
 							if !early {
