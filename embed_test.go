@@ -1,8 +1,8 @@
 package chat_test
 
 import (
-	"context"
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
