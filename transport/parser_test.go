@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -232,5 +233,26 @@ func TestOptionsNamed(t *testing.T) {
 	_, err := New(Options{Engine: "kqueue", Loops: -1, MaxMessage: -1, PingInterval: 9, DeadAfter: 8, StallCode: 5000})
 	for _, name := range []string{"Engine", "Loops", "MaxMessage", "DeadAfter", "StallCode"} {
 		require.ErrorContains(t, err, "Options."+name)
+	}
+}
+
+// TestCloseReasonsAreUTF8: a peer must fail on a reason that is not (RFC 6455, section
+// 8.1), and never learns the code then.
+func TestCloseReasonsAreUTF8(t *testing.T) {
+	for reason, want := range map[string]string{
+		"no\xff\xfe":                      "no\ufffd",
+		"é\xc3":                           "é\ufffd",
+		strings.Repeat("\xffx", 100):      strings.Repeat("\ufffdx", 30) + "\ufffd",
+		strings.Repeat("é", 100):          strings.Repeat("é", 61),
+		"\xff" + strings.Repeat("é", 100): "\ufffd" + strings.Repeat("é", 60),
+		strings.Repeat("\x80", 1000):      "",
+	} {
+		f := appendClose(nil, 4501, reason)
+		require.Equal(t, byte(len(f)-2), f[1])
+		require.LessOrEqual(t, len(f)-2, 125)
+		code, bad := parseClose(f[2:])
+		require.Nil(t, bad, "%q", reason)
+		require.EqualValues(t, 4501, code)
+		require.Equal(t, want, string(f[4:]))
 	}
 }
