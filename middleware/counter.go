@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ func (c *counter) take(ctx context.Context, key string, rate chat.Rate, message 
 	}
 	// Whole milliseconds cross the wire. Rounded down, clients would come back
 	// a moment too soon, again and again.
+	wait = min(wait, math.MaxInt64-time.Millisecond)
 	wait = (wait + time.Millisecond - 1).Truncate(time.Millisecond)
 	return &chat.Error{Code: chat.CodeRateLimited, Message: message, RetryAfter: wait}
 }

@@ -3,10 +3,12 @@ package transport
 import (
 	"bytes"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -227,6 +229,12 @@ func TestAppendClose(t *testing.T) {
 	require.Nil(t, bad)
 	require.EqualValues(t, 4000, code)
 	require.Equal(t, []byte{0x88, 0}, appendClose(nil, 1005, "x"))
+}
+
+func TestTicksOf(t *testing.T) {
+	for d, ticks := range map[time.Duration]uint32{0: 0, 1: 1, tick: 1, tick + 1: 2, tick << 30: 1 << 30, math.MaxInt64: 1 << 30} {
+		require.Equal(t, ticks, ticksOf(d), "%v", d)
+	}
 }
 
 func TestOptionsNamed(t *testing.T) {
