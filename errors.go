@@ -138,6 +138,9 @@ func CodeOf(err error) Code {
 // is, anything foreign as internal with a fixed text.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
+		if e == nil { // which would panic when it is asked for more
+			return &Error{Code: CodeInternal, Message: "internal error"}
+		}
 		return e
 	}
 	switch {

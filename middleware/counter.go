@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/netip"
@@ -79,5 +80,5 @@ func (e *every) log(ctx context.Context, msg string, err error) {
 	kept := e.kept
 	e.next, e.kept = now.Add(e.period), 0
 	e.mu.Unlock()
-	or(e.logger).LogAttrs(ctx, slog.LevelError, msg, slog.Any("error", err), slog.Int("more", kept))
+	or(e.logger).LogAttrs(ctx, slog.LevelError, msg, slog.String("error", fmt.Sprint(err)), slog.Int("more", kept))
 }

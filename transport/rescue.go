@@ -6,6 +6,8 @@ import (
 	"net"
 	"runtime/debug"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // Nothing that comes from outside, and no function of the host, is to end the
@@ -106,7 +108,7 @@ func (t *Transport) dueReport(msg string) (more int, due bool) {
 }
 
 // hostConn is a connection that may be of a type of the host's. A call of it that
-// panics fails instead: its callers hold locks.
+// panics fails instead, and so does one whose error would when it is looked at.
 type hostConn struct {
 	net.Conn
 	t *Transport
@@ -118,6 +120,10 @@ func (c hostConn) rescue(err *error) {
 		if err != nil {
 			*err = fmt.Errorf("transport: panic: %v", v)
 		}
+		return
+	}
+	if err != nil {
+		*err = work.Sound(*err)
 	}
 }
 

@@ -312,3 +312,19 @@ func TestPanickingConnInHandshake(t *testing.T) {
 		})
 	}
 }
+
+// TestAcceptThatReturnsAnErrorThatPanics: a nil pointer that has become an error is
+// answered like any other failure of the host's.
+func TestAcceptThatReturnsAnErrorThatPanics(t *testing.T) {
+	for _, engine := range []string{transport.EngineAuto, transport.EngineGoroutine} {
+		var none *transport.HandshakeError
+		_, dial := serveAt(t, transport.Options{Engine: engine, Logger: slog.New(slog.DiscardHandler)}, serveRaw, listenTCP,
+			func(*http.Request) (u transport.Upgrade, _ func(*transport.Conn) transport.Handler, _ error) { return u, nil, none })
+		conn, err := dial()
+		require.NoError(t, err)
+		c, err := transporttest.Handshake(conn, transporttest.Request("/"))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusInternalServerError, c.Response.StatusCode)
+		c.Close()
+	}
+}
