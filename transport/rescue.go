@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -157,6 +159,39 @@ func (c hostConn) SetReadDeadline(t time.Time) (err error) {
 func (c hostConn) RemoteAddr() (a net.Addr) {
 	defer c.rescue(nil)
 	return c.Conn.RemoteAddr()
+}
+
+func (c hostConn) addrPort() (a netip.AddrPort) {
+	defer c.rescue(nil)
+	return addrPort(c.Conn.RemoteAddr())
+}
+
+// raw is what carries it: without TLS, the connection itself.
+func (c hostConn) raw() hostConn {
+	if tc, ok := c.Conn.(*tls.Conn); ok {
+		c.Conn = tc.NetConn()
+	}
+	return c
+}
+
+// quick tells that what carries it is a socket of the net package. Deadlines of one are
+// set, and one is closed, without waiting for anything; a type of the host's may wait in
+// any of its calls.
+func (c hostConn) quick() bool {
+	switch c.raw().Conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// drop closes it for somebody who cannot wait for that.
+func (c hostConn) drop() {
+	if c.quick() {
+		_ = c.raw().Close()
+		return
+	}
+	go func() { _ = c.Close() }()
 }
 
 // closeWrite ends our direction of it, if it has two.
