@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -51,6 +52,17 @@ func (e *Error) WithCause(cause error) *Error {
 	c := *e
 	c.cause = cause
 	return &c
+}
+
+// maxRetry is the longest that a client is told to wait: timers of browsers that
+// are set to more go off at once.
+const maxRetry = math.MaxInt32 * time.Millisecond
+
+// retryAfter is RetryAfter in whole units, 0 where it says nothing. Rounded down,
+// clients would come back a moment too soon.
+func (e *Error) retryAfter(unit time.Duration) int64 {
+	d := min(max(e.RetryAfter, 0), maxRetry)
+	return int64((d + unit - 1) / unit)
 }
 
 // WithField returns a copy of e that names the offending field.
@@ -126,6 +138,9 @@ func CodeOf(err error) Code {
 // is, anything foreign as internal with a fixed text.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
+		if e == nil { // which would panic when it is asked for more
+			return &Error{Code: CodeInternal, Message: "internal error"}
+		}
 		return e
 	}
 	switch {

@@ -172,7 +172,7 @@ func (s *session) answer(c *call, err error) {
 		s.send(func(b []byte) []byte {
 			return wire.AppendError(b, &wire.Error{
 				Ref: ref, Room: cmd.Room, Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid),
-				RetryAfterMS: int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond),
+				RetryAfterMS: e.retryAfter(time.Millisecond),
 			})
 		})
 		return

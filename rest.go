@@ -151,7 +151,18 @@ func (s *Server) getRooms(r *http.Request, c *call, run func() error) (int, []by
 	if err := run(); err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, wire.AppendRoomsObject(nil, &c.rooms), nil
+	for tries := 0; ; tries++ {
+		body := wire.AppendRoomsObject(nil, &c.rooms)
+		if c.rooms.Rooms == nil || c.revoked == s.revoked.all() {
+			return http.StatusOK, body, nil
+		}
+		if tries == maxListings {
+			return 0, nil, errTooManyRevoked
+		}
+		if err := s.listRooms(r.Context(), c); err != nil {
+			return 0, nil, err
+		}
+	}
 }
 
 // roomBody is the body of POST and PATCH /rooms. Pointers tell what is absent.

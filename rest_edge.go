@@ -43,8 +43,8 @@ func status(c Code) int {
 }
 
 func setRetryAfter(h http.Header, e *Error) {
-	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+	if n := e.retryAfter(time.Second); n > 0 {
+		h.Set("Retry-After", strconv.FormatInt(n, 10))
 	}
 	if e.Code == CodeUnauthenticated {
 		h.Set("WWW-Authenticate", "Bearer")
@@ -60,7 +60,7 @@ func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int,
 	setRetryAfter(w.Header(), e)
 	s.count.errors.add(e.Code)
 	s.answer(w, r, status, wire.AppendErrorObject(nil, &wire.Error{
-		Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid), RetryAfterMS: e.RetryAfter.Milliseconds(),
+		Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid), RetryAfterMS: e.retryAfter(time.Millisecond),
 	}))
 }
 

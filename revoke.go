@@ -110,7 +110,7 @@ func (s *session) showRooms(c *call) {
 		s.encoded(func(b []byte) []byte { return wire.AppendRooms(b, &c.rooms) }, func(frame []byte) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if began = c.revoked == s.srv.revoked.all() && s.user() == c.as; began {
+			if began = c.rooms.Rooms == nil || c.revoked == s.srv.revoked.all() && s.user() == c.as; began {
 				s.conn.Write(frame)
 			}
 		})

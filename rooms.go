@@ -222,7 +222,7 @@ func (s *Server) listRooms(ctx context.Context, c *call) error {
 
 // showRooms makes the answer of a listing.
 func (s *Server) showRooms(ctx context.Context, c *call, l *listing) error {
-	c.rooms = wire.Rooms{More: l.more}
+	c.rooms = wire.Rooms{More: l.more, Rooms: []wire.Room{}} // nil: a middleware has answered
 	if n := len(l.rooms); l.more && n > 0 {
 		// Only what is shown may be in the cursor: ids of rooms that the user may
 		// not know of must not be.

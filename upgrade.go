@@ -175,7 +175,7 @@ func handshakeError(err error) *transport.HandshakeError {
 	setRetryAfter(h, e)
 	return &transport.HandshakeError{
 		Status: status(e.Code), Reason: e.Message, Header: h,
-		Body: wire.AppendErrorObject(nil, &wire.Error{Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.RetryAfter.Milliseconds()}),
+		Body: wire.AppendErrorObject(nil, &wire.Error{Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.retryAfter(time.Millisecond)}),
 	}
 }
 
