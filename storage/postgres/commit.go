@@ -160,7 +160,7 @@ func (b *batch) writeRooms(q *pgx.Batch) {
 		q.Queue(b.s.q(sqlMoveHeads), ids, epochs, revs, seqs)
 	}
 	if len(full) > 0 {
-		q.Queue(b.s.q(sqlTrim), full, bases)
+		q.Queue(b.s.q(sqlTrim), full, bases, b.s.clock.Now())
 	}
 }
 

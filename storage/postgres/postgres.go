@@ -222,20 +222,21 @@ func (s *Store) q(sql string) string {
 	return text
 }
 
-// view is a statement that reads ~.rooms r, and shows no message that is too
-// old.
-func (s *Store) view(sql string) string {
+// view is a statement with these arguments that reads ~.rooms r, and shows no
+// message that is too old.
+func (s *Store) view(sql string, args ...any) (string, []any) {
 	if s.opt.MaxAge == 0 {
-		return s.q(sql)
+		return s.q(sql), args
 	}
+	args = append(args, s.clock.Now().Add(-s.opt.MaxAge))
 	type viewed string
 	if text, ok := s.texts.Load(viewed(sql)); ok {
-		return text.(string)
+		return text.(string), args
 	}
-	aged := fmt.Sprintf(sqlAgedRooms, s.opt.MaxAge.Microseconds())
+	aged := fmt.Sprintf(sqlAgedRooms, len(args))
 	text := qualify(strings.ReplaceAll(sql, "~.rooms r", aged+" r"), s.opt.Schema)
 	s.texts.Store(viewed(sql), text)
-	return text
+	return text, args
 }
 
 // bounded is a context that ends with ctx, or when a call has taken too long.
