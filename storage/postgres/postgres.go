@@ -75,8 +75,8 @@ func (o Options) settle() (Options, error) {
 
 // Store is a [chat.Store] in PostgreSQL. Make one with [New], [NewWith],
 // [Open] or [OpenWith], and close it. It is also a [chat.RoomLister], a [chat.RoomRemover],
-// a [chat.EpochStarter], a [chat.Watcher] and a [chat.PresenceKeeper]. What it
-// returns is the caller's own.
+// a [chat.EpochStarter], a [chat.Watcher], a [chat.PresenceKeeper] and a
+// [chat.Checker]. What it returns is the caller's own.
 type Store struct {
 	opt  Options
 	log  *slog.Logger
@@ -95,6 +95,7 @@ type Store struct {
 
 	spoilt sync.Once // logged once
 	said   complaints
+	trial  trial
 
 	start time.Time    // what since counts from
 	clock steady.Clock // that messages age by
@@ -111,6 +112,7 @@ var (
 	_ chat.EpochStarter   = (*Store)(nil)
 	_ chat.Watcher        = (*Store)(nil)
 	_ chat.PresenceKeeper = (*Store)(nil)
+	_ chat.Checker        = (*Store)(nil)
 )
 
 // New returns a Store that borrows the pool, with the default Options. Close

@@ -20,14 +20,15 @@ const (
 func (s *Store) tidy() {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
+	trouble := grievance{s: s, what: "tidying up has failed; trying again"}
 	for {
 		select {
 		case <-s.ending.Done():
 			return
 		case <-tick.C:
 		}
-		if err := s.tidyOnce(s.ending); err != nil && s.ending.Err() == nil {
-			s.log.Warn("postgres: tidying up has failed", "error", err.Error())
+		if err := s.tidyOnce(s.ending); s.ending.Err() == nil {
+			trouble.note(err)
 		}
 	}
 }
