@@ -42,7 +42,7 @@ func readMessage(rec *storage.Record, damaged func(*storage.Record, error)) (m M
 	w, err := wire.ParseMessageRecord(rec.Body)
 	if err != nil {
 		damaged(rec, err)
-		w = wire.Message{DeletedAt: time.UnixMilli(0).UTC()}
+		w = wire.Message{DeletedAt: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)}
 	}
 	m = Message{
 		ID: rec.Key[len(messages):], Seq: rec.Seq(storage.Main), Rev: rec.Rev, FirstRev: rec.FirstRev,
