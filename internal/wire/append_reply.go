@@ -25,6 +25,50 @@ func AppendAck(dst []byte, a *Ack) []byte {
 	return append(optTrue(b, "held", a.Held), '}')
 }
 
+// A Reply is what answers a command that has succeeded, in both its halves.
+type Reply interface {
+	AppendFrame(dst []byte) []byte
+	AppendObject(dst []byte) []byte // as the body of a REST answer
+}
+
+var _ = [...]Reply{(*Ack)(nil), (*History)(nil), (*Online)(nil), (*Rooms)(nil), (*Room)(nil), (*Message)(nil)}
+
+// AppendFrame appends an ack frame.
+func (a *Ack) AppendFrame(dst []byte) []byte { return AppendAck(dst, a) }
+
+// AppendObject appends nothing: over REST the status says it.
+func (a *Ack) AppendObject(dst []byte) []byte { return dst }
+
+// AppendFrame appends the answer to a history command.
+func (h *History) AppendFrame(dst []byte) []byte { return AppendHistory(dst, h) }
+
+// AppendObject appends the page as the body of a REST answer.
+func (h *History) AppendObject(dst []byte) []byte { return AppendHistoryObject(dst, h) }
+
+// AppendFrame appends the answer to a presence or members command.
+func (o *Online) AppendFrame(dst []byte) []byte { return AppendOnline(dst, o) }
+
+// AppendObject appends the page as the body of a REST answer.
+func (o *Online) AppendObject(dst []byte) []byte { return AppendOnlineObject(dst, o) }
+
+// AppendFrame appends the answer to a rooms command.
+func (r *Rooms) AppendFrame(dst []byte) []byte { return AppendRooms(dst, r) }
+
+// AppendObject appends the page as the body of a REST answer.
+func (r *Rooms) AppendObject(dst []byte) []byte { return AppendRoomsObject(dst, r) }
+
+// AppendFrame appends a room frame.
+func (r *Room) AppendFrame(dst []byte) []byte { return AppendRoom(dst, r) }
+
+// AppendObject appends the room by itself.
+func (r *Room) AppendObject(dst []byte) []byte { return AppendRoomObject(dst, r) }
+
+// AppendFrame appends a message frame.
+func (m *Message) AppendFrame(dst []byte) []byte { return AppendMessage(dst, TypeMessage, m) }
+
+// AppendObject appends the message by itself.
+func (m *Message) AppendObject(dst []byte) []byte { return AppendMessageObject(dst, m) }
+
 // AppendError appends an error frame.
 func AppendError(dst []byte, e *Error) []byte { return appendError(open(dst, "error"), e) }
 

@@ -87,29 +87,15 @@ func (c *Command) check() *Error {
 	if len(c.Ref) > MaxRef {
 		return invalid("ref", "is longer than %d bytes", MaxRef)
 	}
-	switch c.Type {
-	case TypePing:
-		return nil
-	case TypeAuth:
-		if c.Token == "" || !token(c.Token, MaxToken) {
-			return invalid("token", "must be printable ASCII of at most %d bytes", MaxToken)
+	for i := range types {
+		if t := &types[i]; t.name == c.Type {
+			if t.check == nil {
+				return nil
+			}
+			return t.check(c)
 		}
-		return nil
-	case TypeRooms:
-		return c.checkCursor()
-	case TypeJoin:
-		return c.checkJoin()
-	case TypeLeave, TypeTyping:
-		return checkRoom("room", c.Room)
-	case TypePresence, TypeMembers:
-		return first(checkRoom("room", c.Room), c.checkCursor())
-	case TypeMessage:
-		return first(checkRoom("room", c.Room), c.checkMessage())
-	case TypeEdit, TypeDelete:
-		return first(checkRoom("room", c.Room), c.checkChange())
-	case TypeHistory:
-		return first(checkRoom("room", c.Room), c.checkHistory())
-	case "":
+	}
+	if c.Type == "" {
 		return invalid("type", "is required")
 	}
 	return invalid("type", "is not a type of this protocol")
@@ -141,6 +127,17 @@ func checkID(field, id string) *Error {
 	return nil
 }
 
+func (c *Command) checkRoom() *Error { return checkRoom("room", c.Room) }
+
+func (c *Command) checkAuth() *Error {
+	if c.Token == "" || !token(c.Token, MaxToken) {
+		return invalid("token", "must be printable ASCII of at most %d bytes", MaxToken)
+	}
+	return nil
+}
+
+func (c *Command) checkOnline() *Error { return first(c.checkRoom(), c.checkCursor()) }
+
 func (c *Command) checkCursor() *Error {
 	if !token(c.Cursor, MaxCursor) {
 		return invalid("cursor", "is not one of ours")
@@ -148,17 +145,32 @@ func (c *Command) checkCursor() *Error {
 	return nil
 }
 
-func (c *Command) checkChange() *Error {
-	if c.ID == "" {
-		return invalid("id", "is required")
+func (c *Command) checkEdit() *Error {
+	if err := first(c.checkRoom(), c.checkGiven()); err != nil {
+		return err
 	}
-	if c.Type == TypeEdit && !c.HasContent {
+	if !c.HasContent {
 		return invalid("content", "is required")
 	}
 	return first(checkID("id", c.ID), c.checkParts())
 }
 
+func (c *Command) checkDelete() *Error {
+	return first(c.checkRoom(), c.checkGiven(), checkID("id", c.ID), c.checkParts())
+}
+
+// checkGiven sees to it that a message is named.
+func (c *Command) checkGiven() *Error {
+	if c.ID == "" {
+		return invalid("id", "is required")
+	}
+	return nil
+}
+
 func (c *Command) checkHistory() *Error {
+	if err := c.checkRoom(); err != nil {
+		return err
+	}
 	given := 0
 	for _, seq := range [...]int64{c.Before, c.After, c.Around} {
 		if seq >= 0 {
@@ -231,6 +243,9 @@ func (j *Join) check() *Error {
 }
 
 func (c *Command) checkMessage() *Error {
+	if err := c.checkRoom(); err != nil {
+		return err
+	}
 	if c.Content == "" && len(c.Attachments) == 0 {
 		return invalid("content", "is required where nothing is attached")
 	}

@@ -18,9 +18,24 @@ const (
 	TypePing     = "ping"
 )
 
-var types = [...]string{
-	TypeMessage, TypeTyping, TypePing, TypeJoin, TypeLeave, TypeHistory,
-	TypeEdit, TypeDelete, TypeAuth, TypePresence, TypeMembers, TypeRooms,
+// types are all that clients send, the most frequent first, and what each has
+// to keep to beside what holds for all.
+var types = [...]struct {
+	name  string
+	check func(*Command) *Error
+}{
+	{TypeMessage, (*Command).checkMessage},
+	{TypeTyping, (*Command).checkRoom},
+	{TypePing, nil},
+	{TypeJoin, (*Command).checkJoin},
+	{TypeLeave, (*Command).checkRoom},
+	{TypeHistory, (*Command).checkHistory},
+	{TypeEdit, (*Command).checkEdit},
+	{TypeDelete, (*Command).checkDelete},
+	{TypeAuth, (*Command).checkAuth},
+	{TypePresence, (*Command).checkOnline},
+	{TypeMembers, (*Command).checkOnline},
+	{TypeRooms, (*Command).checkCursor},
 }
 
 // Command is one frame of a client: the fields of all types side by side, of

@@ -56,7 +56,8 @@ func (p *parser) field(c *Command, name []byte) {
 // typ spares the copy of a type that there is.
 func (p *parser) typ() string {
 	raw := p.value()
-	for _, known := range types {
+	for i := range types {
+		known := types[i].name
 		if len(raw) == len(known)+2 && string(raw[1:len(raw)-1]) == known {
 			return known
 		}
