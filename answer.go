@@ -6,13 +6,12 @@ import (
 	"github.com/gabblehq/chat/internal/work"
 )
 
-// commit has a change of the command's committed in its room, of which it
-// releases a reference. Where there is no middleware, whose code goes on when
-// the handler has returned, it does not wait: it returns errEntered or
-// errPassed, and who commits the change answers the call.
+// commit has a change of the command's committed in its room. Where there is no
+// middleware, whose code goes on when the handler has returned, it does not
+// wait: it returns errEntered or errPassed, and who commits the change answers
+// the call and releases the command's reference to the room.
 func (c *call) commit(ctx context.Context, r *liveRoom, m *commit) error {
 	if c.s == nil || len(c.s.srv.opt.Middleware) > 0 {
-		defer r.release()
 		if err := c.await(ctx, r, m); err != nil {
 			return err
 		}

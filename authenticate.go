@@ -10,15 +10,22 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
+// connecting is what a connection has to pass before it is one, and
+// authenticating what says whose it is; both are asked for by more than frames.
+var (
+	connecting     = command{typ: CmdConnect, class: ClassConnect, run: func(*call, context.Context, visit) error { return nil }}
+	authenticating = command{typ: CmdAuth, class: ClassAuth, run: func(c *call, _ context.Context, _ visit) error { return c.authenticate() }}
+)
+
 // authenticate asks the host who is speaking.
-func (s *Server) authenticate(c *call) error {
+func (c *call) authenticate() error {
 	if c.who != nil { // asked already
 		c.cmd.User = *c.who
 		return nil
 	}
 	var who User
 	err := guard(func() (err error) {
-		who, err = s.opt.Authenticate(c.request)
+		who, err = c.srv.opt.Authenticate(c.request)
 		return err
 	})
 	if err != nil {

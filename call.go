@@ -12,13 +12,16 @@ import (
 // call is what the server knows of a command beside what middleware may see:
 // where it came from and what answers it.
 type call struct {
+	srv    *Server
 	cmd    Command
 	wire   wire.Command
 	s      *session // nil over REST
 	passed bool     // the session's turn has been given away
 
-	as      *names.Identity // whose permission was checked, over WebSocket
-	revoked uint32          // and what had been revoked before: see current
+	checked    bool            // a permission was checked:
+	everywhere bool            // for all rooms, not only the command's,
+	as         *names.Identity // whose it is, over WebSocket,
+	revoked    uint32          // and what had been revoked before; see current
 
 	// What the command asks for beyond Command's fields.
 	join    wire.Join
@@ -27,6 +30,7 @@ type call struct {
 	cursor  string
 	request *http.Request // for CmdAuth: what Authenticate is asked with,
 	who     *User         // or what it has said
+	message Message       // for CmdMessage: as it is to be stored
 	info    RoomInfo      // for CmdCreateRoom
 	update  RoomUpdate    // for CmdUpdateRoom
 	before  *Message      // for CmdEdit, where middleware looks at it: the message as it was,
@@ -37,15 +41,17 @@ type call struct {
 	spare  int // bytes that the messages of a joined frame have left to its users
 	online wire.Online
 	rooms  wire.Rooms
+	tries  int // that it took to list them
 	room   *RoomInfo
+	ack    wire.Ack
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
 // newCall returns an empty call; free gives it back.
-func newCall(s *session) *call {
+func newCall(srv *Server, s *session) *call {
 	c := calls.Get().(*call)
-	c.s = s
+	c.srv, c.s = srv, s
 	c.cmd.call = c
 	return c
 }
@@ -61,7 +67,10 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 	if c.cmd.TraceID == "" {
 		c.cmd.TraceID = s.name("", s.ids.Add(1))
 	}
-	err := s.prepare(ctx, c)
+	var err error
+	if k := s.kind(c.cmd.Type); k.foresee != nil && len(s.opt.Middleware) > 0 {
+		err = k.foresee(c, ctx)
+	}
 	if err == nil {
 		err = guard(func() error { return s.handle(ctx, &c.cmd) })
 	}
@@ -85,53 +94,4 @@ func (s *Server) verdict(c *call, err error) error {
 		return e
 	}
 	return nil
-}
-
-// prepare finds out what middleware has to know.
-func (s *Server) prepare(ctx context.Context, c *call) error {
-	if c.cmd.Type != CmdEdit || len(s.opt.Middleware) == 0 {
-		return nil
-	}
-	return s.foresee(ctx, c)
-}
-
-// looksPerUser bounds how often firstAnswer asks the store.
-var looksPerUser = Rate{PerSecond: 5, Burst: 100}
-
-// firstAnswer reports whether a message that was turned away has been stored
-// before, under the same nonce: then the answer is the first one, whatever
-// limits and permissions say now. It is asked only when they say no, so that a
-// new message costs no further read.
-func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
-	if !c.mayBeAnswered(err) {
-		return false
-	}
-	// Each look is a read of the store: a flood of refused messages must not
-	// become a flood of reads.
-	if wait, err := s.looks.Allow(ctx, c.cmd.User.ID, looksPerUser); wait > 0 || err != nil {
-		return false
-	}
-	r := s.acquire(c.cmd.Room)
-	defer r.release()
-	page, err := r.history(ctx, Query{User: c.cmd.User.ID, Nonce: c.cmd.Nonce, Limit: 1})
-	if err != nil || len(page.Messages) == 0 {
-		return false
-	}
-	m := page.Messages[0]
-	m.Room = c.cmd.Room
-	c.cmd.Result, c.cmd.Duplicate = &m, true
-	return true
-}
-
-// mayBeAnswered reports whether a message that was turned away may have been
-// stored before.
-func (c *call) mayBeAnswered(err error) bool {
-	if c.cmd.Type != CmdMessage || c.cmd.Nonce == "" {
-		return false
-	}
-	switch asError(err).Code {
-	case CodeRateLimited, CodeForbidden, CodeNotFound, CodeTooLarge, CodeInvalid:
-		return true
-	}
-	return false
 }

@@ -54,7 +54,7 @@ func (s *session) Work() {
 		if !ok {
 			return
 		}
-		c := newCall(s)
+		c := newCall(s.srv, s)
 		switch s.attempt(c, func(c *call) error {
 			if join != nil {
 				s.joinNext(c, join)

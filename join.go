@@ -15,11 +15,34 @@ const joinedUsers = 8
 // crowds are lists of who is online, for as long as it takes to encode them.
 var crowds = sync.Pool{New: func() any { return new([]wire.User) }}
 
-// join subscribes a session to a room. Whether it starts with a page of
+// joining is the command that has its session follow a room.
+var joining = command{
+	typ: CmdJoin, class: ClassJoin,
+	take: func(c *call) {
+		w := &c.wire
+		c.takeJoin(wire.Join{Room: w.Room, User: w.User, Epoch: w.Epoch, History: w.History, After: w.After})
+	},
+	run: (*call).joinRoom, silent: true, // the joined frame has to go out before the room's own
+}
+
+// leaving is the command that ends that.
+var leaving = command{typ: CmdLeave, class: ClassJoin, run: (*call).leaveRoom}
+
+// takeJoin takes which room is joined, and from where on.
+func (c *call) takeJoin(j wire.Join) {
+	c.join = j
+	c.cmd.Room = j.Room
+	if j.User != "" {
+		c.cmd.Peer = j.User
+		c.cmd.Room = DirectID(c.cmd.User.ID, j.User)
+	}
+}
+
+// joinRoom subscribes a session to a room. Whether it starts with a page of
 // history or goes on from where it was, the client is told what it has joined
 // before anything else of the room.
-func (s *Server) join(ctx context.Context, c *call) error {
-	sess, cmd := c.s, &c.cmd
+func (c *call) joinRoom(ctx context.Context, _ visit) error {
+	s, sess, cmd := c.srv, c.s, &c.cmd
 	if sess == nil {
 		return Errorf(CodeUnsupported, "only a WebSocket can join")
 	}
@@ -27,7 +50,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	// The topic is there before anything is read: what is committed from here
 	// on moves its head, so that nothing can fall between the page that is read
 	// now and the cursor that follows it.
-	joined, after, err := s.enter(ctx, c, r)
+	joined, after, err := c.enter(ctx, r)
 	// A second join is a new start: the old cursor is of no use any more.
 	var again *subscription
 	if err == nil {
@@ -66,7 +89,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 			case sess.ended:
 				sess.mu.Unlock()
 				return
-			case c.current(s):
+			case c.current():
 				// Under the session's lock, so that the end of the session, or of
 				// a permission, finds either nothing or all of it.
 				sess.conn.Write(frame)
@@ -79,7 +102,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 				return
 			}
 			sess.mu.Unlock()
-			err = s.again(ctx, c, r)
+			err = c.readable(ctx, r)
 		}
 		sess.mu.Lock()
 		sess.nsubs--
@@ -98,7 +121,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	}
 	r.nudge() // what has been heard while nobody was here
 	r.sure()
-	if !c.current(s) {
+	if !c.current() {
 		// The room may have been removed, and who did it not have found us here.
 		s.recheck(ctx, sess, r, false)
 	}
@@ -108,8 +131,8 @@ func (s *Server) join(ctx context.Context, c *call) error {
 // enter finds out what a join gets: the joined frame, and where the cursor
 // goes on from; -1 means from the head. A public or direct room that does not
 // exist is made on the way if the user may.
-func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined, int64, error) {
-	j := &c.join
+func (c *call) enter(ctx context.Context, r *liveRoom) (*wire.Joined, int64, error) {
+	s, j := c.srv, &c.join
 	if !ValidRoomID(c.cmd.Room) {
 		return nil, 0, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
 	}
@@ -122,12 +145,12 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 		n = s.opt.Limits.History
 	}
 	if resume {
-		if joined := s.resumeFromRing(ctx, c, r); joined != nil {
+		if joined := c.resumeFromRing(ctx, r); joined != nil {
 			return joined, j.After, nil
 		}
 		n = 0
 	}
-	c.permitted(s)
+	c.permitted()
 	page, err := r.messages(ctx, Query{Limit: n})
 	if errors.Is(err, ErrNotFound) && r.remembered() {
 		if err = r.vanished(); err == nil {
@@ -135,7 +158,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 		}
 	}
 	if errors.Is(err, ErrNotFound) {
-		if err = s.createByJoining(ctx, c, r); err == nil {
+		if err = c.createByJoining(ctx, r); err == nil {
 			page, err = r.messages(ctx, Query{Limit: n})
 		}
 	}
@@ -174,9 +197,9 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 // resumeFromRing lets a client that is hardly behind go on without asking the
 // store: thousands do at once when a network or a server comes back. It
 // returns nil where the store has to be asked.
-func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire.Joined {
-	j := &c.join
-	c.permitted(s)
+func (c *call) resumeFromRing(ctx context.Context, r *liveRoom) *wire.Joined {
+	s, j := c.srv, &c.join
+	c.permitted()
 	epoch, head, ok := r.Topic.Holds(j.Epoch, j.After)
 	r.mu.Lock()
 	info := r.info
@@ -194,17 +217,17 @@ func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire
 }
 
 // createByJoining makes the public or direct room that somebody wants to join.
-func (s *Server) createByJoining(ctx context.Context, c *call, r *liveRoom) error {
+func (c *call) createByJoining(ctx context.Context, r *liveRoom) error {
 	info := RoomInfo{ID: r.id, Kind: RoomPublic, CreatedBy: c.cmd.User.ID}
 	if c.cmd.Peer != "" {
 		info.Kind, info.Peers = RoomDirect, sortedPeers(c.cmd.User.ID, c.cmd.Peer)
 	} else if r.id[0] == '~' {
 		return errNoRoom // ours; a direct room is joined by its peer
 	}
-	if err := s.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
+	if err := c.srv.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
 		return err
 	}
-	if err := s.mayMake(ctx, c); err != nil {
+	if err := c.mayMake(ctx); err != nil {
 		return err
 	}
 	_, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: c.cmd.TraceID})
@@ -221,8 +244,8 @@ func sortedPeers(a, b string) []string {
 	return []string{a, b}
 }
 
-// leave ends a session's subscription.
-func (s *Server) leave(c *call) error {
+// leaveRoom ends a session's subscription.
+func (c *call) leaveRoom(context.Context, visit) error {
 	if c.s == nil {
 		return Errorf(CodeUnsupported, "only a WebSocket can leave")
 	}

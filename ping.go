@@ -20,7 +20,7 @@ func (s *session) pingIn(payload []byte) *call {
 	if len(payload) > maxPing || !bytes.Contains(payload, []byte(`"ping"`)) {
 		return nil
 	}
-	c := newCall(s)
+	c := newCall(s.srv, s)
 	if c.wire.Decode(payload) == nil && c.wire.Type == wire.TypePing {
 		return c
 	}

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
@@ -21,21 +20,11 @@ func (s *Server) routes() *http.ServeMux {
 	m.HandleFunc("GET /ws", s.upgrade)
 	m.HandleFunc("GET /healthz", s.healthz)
 	m.HandleFunc("GET /readyz", s.readyz)
-	rest := func(pattern string, typ CommandType, f restFunc) {
-		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.rest(w, r, typ, f) })
+	for _, k := range s.commands {
+		for _, at := range k.routes {
+			m.HandleFunc(at.pattern, func(w http.ResponseWriter, r *http.Request) { s.rest(w, r, k, &at) })
+		}
 	}
-	rest("GET /rooms", CmdRooms, s.getRooms)
-	rest("POST /rooms", CmdCreateRoom, s.postRoom)
-	rest("POST /direct", CmdCreateRoom, s.postDirect)
-	rest("GET /rooms/{room}", CmdPresence, s.getRoom)
-	rest("PATCH /rooms/{room}", CmdUpdateRoom, s.patchRoom)
-	rest("DELETE /rooms/{room}", CmdDeleteRoom, s.removeRoom)
-	rest("GET /rooms/{room}/online", CmdMembers, s.getOnline)
-	rest("GET /rooms/{room}/messages", CmdHistory, s.getMessages)
-	rest("POST /rooms/{room}/messages", CmdMessage, s.postMessage)
-	rest("GET /rooms/{room}/messages/{id}", CmdHistory, s.getMessage)
-	rest("PATCH /rooms/{room}/messages/{id}", CmdEdit, s.patchMessage)
-	rest("DELETE /rooms/{room}/messages/{id}", CmdDelete, s.deleteMessage)
 	m.HandleFunc(catchAll, s.notHere)
 	return m
 }
@@ -83,13 +72,9 @@ func unclean(r *http.Request) *Error {
 	return &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(p)) + ": paths are not cleaned up"}
 }
 
-// restFunc fills a command from a request, has it done with run, and returns
-// the status and the body of the answer.
-type restFunc func(r *http.Request, c *call, run func() error) (status int, body []byte, err error)
-
 // rest answers one REST call: by the same authentication, middleware and rules
 // as a command over WebSocket.
-func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f restFunc) {
+func (s *Server) rest(w http.ResponseWriter, r *http.Request, k *command, at *route) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	if !s.inUse.Enter() {
@@ -123,249 +108,65 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 		s.writeError(w, r, err)
 		return
 	}
-	c := newCall(nil)
+	c := newCall(s, nil)
 	defer c.free()
-	c.cmd.Type, c.cmd.User, c.cmd.RemoteIP, c.cmd.Room = typ, *who, ip, r.PathValue("room")
 	c.wire.Ref = ""
-	status, body, err := f(r, c, func() error { return s.dispatch(r.Context(), c) })
-	if typ == CmdHistory || typ == CmdMembers || typ == CmdPresence {
-		for err == nil && !c.current(s) { // see revocations
-			live := s.acquire(c.cmd.Room)
-			err = s.again(r.Context(), c, live)
-			live.release()
-		}
-	}
+	c.cmd.Type, c.cmd.User, c.cmd.RemoteIP, c.cmd.Room = k.typ, *who, ip, r.PathValue("room")
+	body, err := c.serve(r, k, at)
 	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
+	status := at.status
+	switch {
+	case len(body) == 0:
+		status = http.StatusNoContent
+	case c.cmd.Duplicate:
+		status = http.StatusOK
+	}
 	s.answer(w, r, status, body)
 }
 
-func (s *Server) getRooms(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var err error
-	c.cursor = r.URL.Query().Get("cursor")
-	if c.limit, err = intParam(r, "limit"); err != nil {
-		return 0, nil, err
+// serve has a command done as a request says, and returns the body of the answer.
+func (c *call) serve(r *http.Request, k *command, at *route) (body []byte, err error) {
+	ctx := r.Context()
+	if at.read != nil {
+		if err := at.read(c, r); err != nil {
+			return nil, err
+		}
 	}
-	if err := run(); err != nil {
-		return 0, nil, err
+	if err := c.srv.dispatch(ctx, c); err != nil {
+		return nil, err
 	}
-	return http.StatusOK, wire.AppendRoomsObject(nil, &c.rooms), nil
-}
-
-// roomBody is the body of POST and PATCH /rooms. Pointers tell what is absent.
-type roomBody struct {
-	ID     string          `json:"id"`
-	Kind   RoomKind        `json:"kind" validate:"omitempty,oneof=public"`
-	Title  *string         `json:"title" validate:"omitempty,max=200"`
-	Topic  *string         `json:"topic" validate:"omitempty,max=1000"`
-	Avatar *string         `json:"avatar" validate:"omitempty,max=2048,http_url|startswith=/"`
-	Meta   json.RawMessage `json:"meta"`
-}
-
-func (s *Server) postRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var b roomBody
-	if err := s.body(r, &b); err != nil {
-		return 0, nil, err
+	how := at.reply
+	if how == nil {
+		how = k.reply
 	}
-	c.cmd.Room = b.ID
-	c.info = RoomInfo{Title: deref(b.Title), Topic: deref(b.Topic), Avatar: deref(b.Avatar), Meta: b.Meta}
-	return s.created(r.Context(), c, run)
-}
-
-func (s *Server) postDirect(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var b struct {
-		User string `json:"user" validate:"required,max=128"`
-	}
-	if err := s.body(r, &b); err != nil {
-		return 0, nil, err
-	}
-	if !wire.ValidUserID(b.User) {
-		return 0, nil, (&Error{Code: CodeInvalid, Message: "not a user id"}).WithField("user")
-	}
-	c.cmd.Peer, c.cmd.Room = b.User, DirectID(c.cmd.User.ID, b.User)
-	return s.created(r.Context(), c, run)
-}
-
-func (s *Server) created(ctx context.Context, c *call, run func() error) (int, []byte, error) {
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	if c.room == nil {
-		return http.StatusNoContent, nil, nil
-	}
-	return http.StatusCreated, s.roomObject(ctx, c.room), nil
-}
-
-func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
-	w := s.wireRoom(info, s.names.Many(ctx, info.Peers))
-	r := s.acquire(w.ID)
-	defer r.release()
-	_ = r.attend(ctx) // where that fails, it is who is here
-	w.Online, _, _ = r.online(nil, "", 0, 0)
-	return wire.AppendRoomObject(nil, &w)
-}
-
-func (s *Server) getRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	if c.online.Room == "" {
-		return http.StatusNoContent, nil, nil // nobody has asked whether the user may read it
-	}
-	live := s.acquire(c.cmd.Room)
-	defer live.release()
-	info, err := live.infoCopy(r.Context())
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, s.roomObject(r.Context(), &info), nil
-}
-
-func (s *Server) patchRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var b roomBody
-	if err := s.body(r, &b); err != nil {
-		return 0, nil, err
-	}
-	c.update = RoomUpdate{Title: b.Title, Topic: b.Topic, Avatar: b.Avatar, Meta: b.Meta}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	if c.room == nil {
-		return http.StatusNoContent, nil, nil
-	}
-	return http.StatusOK, s.roomObject(r.Context(), c.room), nil
-}
-
-func (s *Server) removeRoom(_ *http.Request, _ *call, run func() error) (int, []byte, error) {
-	return http.StatusNoContent, nil, run()
-}
-
-func (s *Server) getOnline(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var err error
-	c.cursor = r.URL.Query().Get("cursor")
-	if c.limit, err = intParam(r, "limit"); err != nil {
-		return 0, nil, err
-	}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, wire.AppendOnlineObject(nil, &c.online), nil
-}
-
-func (s *Server) getMessages(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	given := 0
-	for _, p := range []string{"before", "after", "around"} {
-		n, err := intParam(r, p)
+	for {
+		reply, err := c.answer(ctx, how)
 		if err != nil {
-			return 0, nil, err
+			return nil, err
 		}
-		if r.URL.Query().Get(p) == "" {
-			continue
+		body = reply.AppendObject(nil)
+		if k.again == nil || c.current() { // see revocations
+			return body, nil
 		}
-		if given++; given > 1 {
-			return 0, nil, (&Error{Code: CodeInvalid, Message: "only one of before, after and around"}).WithField(p)
-		}
-		switch {
-		case p == "before":
-			c.query.Before = max(int64(n), 1) // below the first there is nothing
-		case p == "around" || n == 0:
-			c.query.Around = max(int64(n), 1)
-		default:
-			c.query.After = int64(n)
+		if err := k.again(c, ctx); err != nil {
+			return nil, err
 		}
 	}
-	var err error
-	if c.query.Limit, err = intParam(r, "limit"); err != nil {
-		return 0, nil, err
-	}
-	c.cmd.Thread = r.URL.Query().Get("thread")
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, wire.AppendHistoryObject(nil, c.historyPage(s)), nil
 }
 
-func (s *Server) getMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	c.query = Query{ID: r.PathValue("id"), Limit: 1}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	if len(c.page.Messages) == 0 {
-		return 0, nil, (&Error{Code: CodeNotFound, Message: "no such message"}).WithField("id")
-	}
-	return http.StatusOK, s.messageObject(r.Context(), c.cmd.Room, &c.page.Messages[0]), nil
-}
-
-func (s *Server) messageObject(ctx context.Context, room string, m *Message) []byte {
-	w := wireMessage(m, s.names.One(ctx, m.User))
-	w.Room = room
-	return wire.AppendMessageObject(nil, &w)
-}
-
-// result is the answer to a command that has led to a message. There is none
-// where a middleware has kept the command to itself.
-func (s *Server) result(r *http.Request, c *call, status int) (int, []byte, error) {
-	if c.cmd.Result == nil {
-		return http.StatusNoContent, nil, nil
-	}
-	return status, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
-}
-
-func (s *Server) postMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	if err := s.frameBody(r, c, wire.TypeMessage, ""); err != nil {
-		return 0, nil, err
-	}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	status := http.StatusCreated
-	if c.cmd.Duplicate {
-		status = http.StatusOK
-	}
-	return s.result(r, c, status)
-}
-
-func (s *Server) patchMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	if err := s.frameBody(r, c, wire.TypeEdit, r.PathValue("id")); err != nil {
-		return 0, nil, err
-	}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	return s.result(r, c, http.StatusOK)
-}
-
-func (s *Server) deleteMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	c.cmd.ID = r.PathValue("id")
-	switch hard := r.URL.Query().Get("hard"); hard {
-	case "true":
-		c.cmd.Hard = true
-	case "", "false":
-	default:
-		return 0, nil, (&Error{Code: CodeInvalid, Message: "neither true nor false"}).WithField("hard")
-	}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	return s.result(r, c, http.StatusOK)
-}
-
-// frameBody reads a body by the rules of the frame that does the same.
-func (s *Server) frameBody(r *http.Request, c *call, typ, id string) error {
-	raw, err := s.read(r)
+// readFrame takes a body by the rules of the frame that does the same.
+func (c *call) readFrame(r *http.Request, id string) error {
+	raw, err := c.srv.read(r)
 	if err != nil {
 		return err
 	}
-	if err := c.wire.DecodeBody(typ, c.cmd.Room, id, raw); err != nil {
-		e := decodeError(c, err)
-		c.wire.Ref = ""
-		return e
+	if err := c.wire.DecodeBody(string(c.cmd.Type), c.cmd.Room, id, raw); err != nil {
+		return decodeError(c, err)
 	}
-	user, ip, t := c.cmd.User, c.cmd.RemoteIP, c.cmd.Type
 	c.take()
-	c.cmd.User, c.cmd.RemoteIP, c.cmd.Type = user, ip, t
 	return nil
 }
 
@@ -384,9 +185,9 @@ func (s *Server) read(r *http.Request) ([]byte, error) {
 	return raw, nil
 }
 
-// body reads and validates a body of a rare kind.
-func (s *Server) body(r *http.Request, v any) error {
-	raw, err := s.read(r)
+// readBody reads and validates a body of a rare kind.
+func (c *call) readBody(r *http.Request, v any) error {
+	raw, err := c.srv.read(r)
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"slices"
 	"sync/atomic"
-
-	"github.com/gabblehq/chat/internal/wire"
 )
 
 // revocations count how often permissions have ended, by room: several rooms
@@ -45,28 +44,46 @@ func (v *revocations) everywhere() {
 
 // permitted notes what the check of the command's permission, which comes next,
 // is worth: see current.
-func (c *call) permitted(s *Server) {
-	c.revoked = s.revoked.count(c.cmd.Room).Load()
+func (c *call) permitted() {
+	c.checked, c.revoked = true, c.ended()
 	if c.s != nil {
 		c.as = c.s.user()
 	}
 }
 
+// ended counts the permissions that have ended of those that the command rests on.
+func (c *call) ended() uint32 {
+	if c.everywhere {
+		return c.srv.revoked.all()
+	}
+	return c.srv.revoked.count(c.cmd.Room).Load()
+}
+
 // current reports whether the permission that was checked is as good as new: no
-// other has ended since, and the session's user is who it was then.
-func (c *call) current(s *Server) bool {
+// other has ended since, and the session's user is who it was then. Where none
+// was checked, because a middleware has kept the command, nothing is shown.
+func (c *call) current() bool {
+	if !c.checked {
+		return true
+	}
 	if c.s != nil && c.s.user() != c.as {
 		return false
 	}
-	return s.revoked.count(c.cmd.Room).Load() == c.revoked
+	return c.ended() == c.revoked
 }
 
-// again checks once more whether the command's user may read its room.
-func (s *Server) again(ctx context.Context, c *call, r *liveRoom) error {
-	c.permitted(s)
+// mayRead checks once more whether the command's user may read its room.
+func (c *call) mayRead(ctx context.Context) error {
+	r := c.srv.acquire(c.cmd.Room)
+	defer r.release()
+	return c.readable(ctx, r)
+}
+
+func (c *call) readable(ctx context.Context, r *liveRoom) error {
+	c.permitted()
 	user := c.cmd.User
 	if c.as != nil {
-		user = s.user(c.as)
+		user = c.srv.user(c.as)
 	}
 	info, err := r.settings(ctx)
 	if errors.Is(err, ErrNotFound) {
@@ -75,52 +92,27 @@ func (s *Server) again(ctx context.Context, c *call, r *liveRoom) error {
 	if err != nil {
 		return err
 	}
-	return s.may(ctx, user, ActionRead, info)
+	return c.srv.may(ctx, user, ActionRead, info)
 }
 
-// show sends a reply that shows what is in the command's room, if the user may
-// still read it.
-func (s *session) show(c *call, encode func(b []byte) []byte) {
-	s.encoded(encode, func(frame []byte) {
-		for {
-			s.mu.Lock()
-			if c.current(s.srv) {
-				s.conn.Write(frame)
-				s.mu.Unlock()
+// show sends a reply that shows what a permission is needed for, if the user
+// still has it.
+func (s *session) show(c *call, k *command) {
+	for {
+		reply, err := c.answer(s.srv.ctx, k.reply)
+		if err == nil {
+			began := false
+			s.encoded(reply.AppendFrame, func(frame []byte) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if began = c.current(); began {
+					s.conn.Write(frame)
+				}
+			})
+			if began {
 				return
 			}
-			s.mu.Unlock()
-			r := s.srv.acquire(c.cmd.Room)
-			err := s.srv.again(s.srv.ctx, c, r)
-			r.release()
-			if err != nil {
-				s.answer(c, err)
-				return
-			}
-		}
-	})
-}
-
-// showRooms is show for the list of rooms, which is made again where any
-// permission has ended meanwhile.
-func (s *session) showRooms(c *call) {
-	for tries := 0; ; tries++ {
-		c.rooms.Ref = c.wire.Ref
-		began := false
-		s.encoded(func(b []byte) []byte { return wire.AppendRooms(b, &c.rooms) }, func(frame []byte) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if began = c.revoked == s.srv.revoked.all() && s.user() == c.as; began {
-				s.conn.Write(frame)
-			}
-		})
-		if began {
-			return
-		}
-		err := error(errTooManyRevoked)
-		if tries < maxListings {
-			c.cmd.User = s.srv.user(s.user())
-			err = s.srv.listRooms(s.srv.ctx, c)
+			err = k.again(c, s.srv.ctx)
 		}
 		if err != nil {
 			s.answer(c, err)
@@ -128,11 +120,6 @@ func (s *session) showRooms(c *call) {
 		}
 	}
 }
-
-// maxListings is how often a list of rooms is made anew at most.
-const maxListings = 8
-
-var errTooManyRevoked = &Error{Code: CodeUnavailable, Message: "permissions change too fast", RetryAfter: retryStore}
 
 // Revoke looks again whether the user may read the room and, where not, ends
 // the user's subscriptions to it: when Revoke has returned, no frame of the
@@ -238,4 +225,61 @@ func (s *session) follows(room string) bool {
 		}
 	}
 	return false
+}
+
+var errNoRoom = &Error{Code: CodeNotFound, Message: "no such room", Field: "room"}
+
+// may asks the host whether the user may do something in a room. Who may not
+// read the room learns nothing of it, not even that it is there.
+func (s *Server) may(ctx context.Context, user User, action Action, info *RoomInfo) error {
+	room := *info
+	if s.judged { // by the host, who may do with it what it likes
+		room.Peers, room.Meta = slices.Clone(room.Peers), slices.Clone(room.Meta)
+	}
+	err := guard(func() error { return s.opt.Authorize(ctx, user, action, room) })
+	if err == nil {
+		return nil
+	}
+	if e := asError(err); e.Code == CodeInternal || e.Code == CodeUnavailable {
+		if _, ok := errors.AsType[*Error](err); ok {
+			return err
+		}
+	}
+	if action == ActionRead || action == ActionCreate {
+		return errNoRoom.WithCause(err)
+	}
+	if s.may(ctx, user, ActionRead, info) != nil {
+		return errNoRoom.WithCause(err)
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return (&Error{Code: CodeForbidden, Message: "not allowed in this room"}).WithCause(err)
+}
+
+// open returns the room of a command if the user may do the action there. The
+// caller releases it.
+func (c *call) open(ctx context.Context, action Action) (visit, error) {
+	s := c.srv
+	if c.cmd.Room == controlRoom {
+		return visit{}, errNoRoom
+	}
+	if !ValidRoomID(c.cmd.Room) {
+		return visit{}, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
+	}
+	r := s.acquire(c.cmd.Room)
+	c.permitted()
+	info, err := r.settings(ctx)
+	if err == nil {
+		if err = s.may(ctx, c.cmd.User, action, info); err != nil {
+			s.refused(ctx, c.cmd.User.ID, r, err)
+		}
+	} else if errors.Is(err, ErrNotFound) {
+		err = errNoRoom
+	}
+	if err != nil {
+		r.release()
+		return visit{}, err
+	}
+	return visit{r, info}, nil
 }

@@ -2,8 +2,10 @@ package chat
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
+	"net/http"
 	"strings"
 	"time"
 
@@ -162,13 +164,19 @@ func abridge(m *Message) *Message {
 	return &short
 }
 
+// listingRooms is the command that lists the rooms that its user may read.
+var listingRooms = command{
+	typ: CmdRooms, class: ClassRead,
+	take: (*call).takePage, run: (*call).listRooms, reply: (*call).roomPage, again: (*call).listAgain,
+	routes: []route{{pattern: "GET /rooms", status: http.StatusOK, read: (*call).readPage}},
+}
+
 // listRooms lists the rooms that the user may read: the user's direct rooms,
 // and then the others.
-func (s *Server) listRooms(ctx context.Context, c *call) error {
-	c.revoked = s.revoked.all()
-	if c.s != nil {
-		c.as = c.s.user()
-	}
+func (c *call) listRooms(ctx context.Context, _ visit) error {
+	s := c.srv
+	c.everywhere = true
+	c.permitted()
 	after, ok := readCursor(c.cursor)
 	if !ok {
 		return errCursor
@@ -216,11 +224,33 @@ func (s *Server) listRooms(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return s.showRooms(ctx, c, &l)
+	return c.fillPage(ctx, &l)
 }
 
-// showRooms makes the answer of a listing.
-func (s *Server) showRooms(ctx context.Context, c *call, l *listing) error {
+// maxListings is how often a list of rooms is made anew at most.
+const maxListings = 8
+
+var errTooManyRevoked = &Error{Code: CodeUnavailable, Message: "permissions change too fast", RetryAfter: retryStore}
+
+// listAgain makes the list anew, as any permission has ended meanwhile.
+func (c *call) listAgain(ctx context.Context) error {
+	if c.tries++; c.tries > maxListings {
+		return errTooManyRevoked
+	}
+	if c.s != nil {
+		c.cmd.User = c.srv.user(c.s.user())
+	}
+	return c.listRooms(ctx, visit{})
+}
+
+func (c *call) roomPage(context.Context) (wire.Reply, error) {
+	c.rooms.Ref = c.wire.Ref
+	return &c.rooms, nil
+}
+
+// fillPage makes the answer of a listing.
+func (c *call) fillPage(ctx context.Context, l *listing) error {
+	s := c.srv
 	c.rooms = wire.Rooms{More: l.more}
 	if n := len(l.rooms); l.more && n > 0 {
 		// Only what is shown may be in the cursor: ids of rooms that the user may
@@ -299,8 +329,93 @@ func (s *Server) onlineIn(ctx context.Context, rooms []RoomSummary) ([]int, erro
 	return counts, nil
 }
 
-// createRoom makes a room for a client.
-func (s *Server) createRoom(ctx context.Context, c *call) error {
+// creatingRoom is the command that makes a room, by its id or for two users.
+var creatingRoom = command{
+	typ: CmdCreateRoom, class: ClassWrite,
+	run: (*call).createRoom, reply: (*call).settledRoom,
+	routes: []route{
+		{pattern: "POST /rooms", status: http.StatusCreated, read: (*call).readNewRoom},
+		{pattern: "POST /direct", status: http.StatusCreated, read: (*call).readPeer},
+	},
+}
+
+// updatingRoom is the command that changes a room's settings.
+var updatingRoom = command{
+	typ: CmdUpdateRoom, class: ClassWrite, action: ActionModerate,
+	run: (*call).updateRoom, reply: (*call).settledRoom,
+	routes: []route{{pattern: "PATCH /rooms/{room}", status: http.StatusOK, read: (*call).readUpdate}},
+}
+
+// deletingRoom is the command that removes a room with everything in it.
+var deletingRoom = command{
+	typ: CmdDeleteRoom, class: ClassWrite, action: ActionModerate,
+	run:    func(_ *call, ctx context.Context, in visit) error { return in.room.remove(ctx) },
+	routes: []route{{pattern: "DELETE /rooms/{room}", status: http.StatusNoContent}},
+}
+
+// roomBody is the body of POST and PATCH /rooms. Pointers tell what is absent.
+type roomBody struct {
+	ID     string          `json:"id"`
+	Kind   RoomKind        `json:"kind" validate:"omitempty,oneof=public"`
+	Title  *string         `json:"title" validate:"omitempty,max=200"`
+	Topic  *string         `json:"topic" validate:"omitempty,max=1000"`
+	Avatar *string         `json:"avatar" validate:"omitempty,max=2048,http_url|startswith=/"`
+	Meta   json.RawMessage `json:"meta"`
+}
+
+func (c *call) readNewRoom(r *http.Request) error {
+	var b roomBody
+	if err := c.readBody(r, &b); err != nil {
+		return err
+	}
+	c.cmd.Room = b.ID
+	c.info = RoomInfo{Title: deref(b.Title), Topic: deref(b.Topic), Avatar: deref(b.Avatar), Meta: b.Meta}
+	return nil
+}
+
+func (c *call) readPeer(r *http.Request) error {
+	var b struct {
+		User string `json:"user" validate:"required,max=128"`
+	}
+	if err := c.readBody(r, &b); err != nil {
+		return err
+	}
+	if !wire.ValidUserID(b.User) {
+		return (&Error{Code: CodeInvalid, Message: "not a user id"}).WithField("user")
+	}
+	c.cmd.Peer, c.cmd.Room = b.User, DirectID(c.cmd.User.ID, b.User)
+	return nil
+}
+
+func (c *call) readUpdate(r *http.Request) error {
+	var b roomBody
+	if err := c.readBody(r, &b); err != nil {
+		return err
+	}
+	c.update = RoomUpdate{Title: b.Title, Topic: b.Topic, Avatar: b.Avatar, Meta: b.Meta}
+	return nil
+}
+
+// settledRoom answers with the settings that a command has led to.
+func (c *call) settledRoom(ctx context.Context) (wire.Reply, error) {
+	if c.room == nil {
+		return c.held()
+	}
+	return c.srv.roomNow(ctx, c.room), nil
+}
+
+// roomNow is the room as it crosses the wire, with how many are in it now.
+func (s *Server) roomNow(ctx context.Context, info *RoomInfo) wire.Reply {
+	w := s.wireRoom(info, s.names.Many(ctx, info.Peers))
+	r := s.acquire(w.ID)
+	defer r.release()
+	_ = r.attend(ctx) // where that fails, it is who is here
+	w.Online, _, _ = r.online(nil, "", 0, 0)
+	return &w
+}
+
+func (c *call) createRoom(ctx context.Context, _ visit) error {
+	s := c.srv
 	if !ValidRoomID(c.cmd.Room) {
 		return (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("id")
 	}
@@ -315,7 +430,7 @@ func (s *Server) createRoom(ctx context.Context, c *call) error {
 	if err := s.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
 		return &Error{Code: CodeForbidden, Message: "not allowed to create this room", cause: err}
 	}
-	if err := s.mayMake(ctx, c); err != nil {
+	if err := c.mayMake(ctx); err != nil {
 		return err
 	}
 	r := s.acquire(c.cmd.Room)
@@ -333,9 +448,9 @@ func (s *Server) createRoom(ctx context.Context, c *call) error {
 }
 
 // mayMake takes a room that a user makes off what they may make.
-func (s *Server) mayMake(ctx context.Context, c *call) error {
-	n := s.opt.Limits.NewRooms
-	wait, err := s.looks.Allow(ctx, "room/"+c.cmd.User.ID, Rate{PerSecond: float64(n) / time.Hour.Seconds(), Burst: n})
+func (c *call) mayMake(ctx context.Context) error {
+	n := c.srv.opt.Limits.NewRooms
+	wait, err := c.srv.looks.Allow(ctx, "room/"+c.cmd.User.ID, Rate{PerSecond: float64(n) / time.Hour.Seconds(), Burst: n})
 	if err == nil && wait > 0 {
 		return &Error{Code: CodeRateLimited, Message: "too many new rooms", Field: "room", RetryAfter: wait}
 	}
@@ -352,24 +467,8 @@ func (r *liveRoom) infoCopy(ctx context.Context) (RoomInfo, error) {
 	return *c, nil
 }
 
-// updateRoom changes a room's settings for a client.
-func (s *Server) updateRoom(ctx context.Context, c *call) error {
-	r, _, err := s.open(ctx, c, ActionModerate)
-	if err != nil {
-		return err
-	}
-	defer r.release()
-	info, err := r.update(ctx, c.update, c.cmd.TraceID)
+func (c *call) updateRoom(ctx context.Context, in visit) error {
+	info, err := in.room.update(ctx, c.update, c.cmd.TraceID)
 	c.room = &info
 	return err
-}
-
-// deleteRoom removes a room for a client.
-func (s *Server) deleteRoom(ctx context.Context, c *call) error {
-	r, _, err := s.open(ctx, c, ActionModerate)
-	if err != nil {
-		return err
-	}
-	defer r.release()
-	return r.remove(ctx)
 }

@@ -29,11 +29,12 @@ import (
 // the same for host code. Make one per process with New and end it with
 // Shutdown or Close. All methods are safe for concurrent use.
 type Server struct {
-	opt    *Options
-	judged bool // by an Authorize of the host's
-	log    *slog.Logger
-	handle Handler
-	mux    *http.ServeMux
+	opt      *Options
+	judged   bool // by an Authorize of the host's
+	log      *slog.Logger
+	handle   Handler
+	commands map[CommandType]*command
+	mux      *http.ServeMux
 
 	transport *transport.Transport
 	hub       *hub.Hub
@@ -122,6 +123,7 @@ func New(o *Options) (*Server, error) {
 	s.users = directory.New[*session]()
 	s.names = newNames(s.users, opt.Users)
 	s.guests.set = make(map[*session]struct{})
+	s.commands = commands
 	s.handle = chain(opt.Middleware, s.execute)
 	s.mux = s.routes()
 	var salt [8]byte

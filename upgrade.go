@@ -68,7 +68,7 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if s.admission.full(ip) {
 		return u, nil, errFullIP
 	}
-	c := newCall(nil)
+	c := newCall(s, nil)
 	defer c.free()
 	c.cmd.Type, c.cmd.RemoteIP = CmdConnect, ip
 	if err := s.dispatch(r.Context(), c); err != nil {
@@ -95,7 +95,7 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 // identify asks the host who sent a request. Nil without an error means that
 // an upgrade carries nothing to tell by, and that the first frame has to.
 func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, error) {
-	c := newCall(nil)
+	c := newCall(s, nil)
 	defer c.free()
 	// A site may stand behind basic authentication of its own: what a browser sends for
 	// that is no token of ours. It is up to Authenticate whether it counts.
@@ -112,7 +112,7 @@ func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, 
 		// Most likely a browser whose first frame will tell. That is no failed
 		// attempt, which middleware would have to log; as a connection it has
 		// been counted.
-		err := s.authenticate(c)
+		err := c.authenticate()
 		if errors.Is(err, ErrUnauthenticated) {
 			return nil, nil
 		}

@@ -1,0 +1,86 @@
+package chat
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gabblehq/chat/internal/wire"
+)
+
+// listingMembers is the command that lists who is in a room.
+var listingMembers = command{
+	typ: CmdMembers, class: ClassRead, action: ActionRead,
+	take: (*call).takePage, run: (*call).listOnline, reply: (*call).showOnline, again: (*call).mayRead,
+	routes: []route{{pattern: "GET /rooms/{room}/online", status: http.StatusOK, read: (*call).readPage}},
+}
+
+// showingPresence is the command that shows how many are in a room, and a
+// sample of them.
+var showingPresence = command{
+	typ: CmdPresence, class: ClassRead, action: ActionRead,
+	take: (*call).takePage, run: (*call).listOnline, reply: (*call).showOnline, again: (*call).mayRead,
+	routes: []route{{pattern: "GET /rooms/{room}", status: http.StatusOK, reply: (*call).showRoom}},
+}
+
+// showingTyping is the command that tells others that its user is typing.
+var showingTyping = command{
+	typ: CmdTyping, class: ClassSignal, action: ActionWrite,
+	take: func(c *call) { c.cmd.Active = c.wire.Active },
+	run: func(c *call, _ context.Context, in visit) error {
+		if in.room.Topic.Len() > 0 {
+			in.room.shows(public(&c.cmd.User), c.cmd.Active)
+		}
+		return nil
+	},
+}
+
+// takePage takes which page of a list is wanted.
+func (c *call) takePage() { c.limit, c.cursor = c.wire.Limit, c.wire.Cursor }
+
+func (c *call) readPage(r *http.Request) (err error) {
+	c.cursor = r.URL.Query().Get("cursor")
+	c.limit, err = intParam(r, "limit")
+	return err
+}
+
+func (c *call) listOnline(ctx context.Context, in visit) error {
+	l, r := &c.srv.opt.Limits, in.room
+	limit := c.limit
+	if limit == 0 {
+		limit = l.Presence
+	}
+	if err := r.attend(ctx); err != nil {
+		return err
+	}
+	after, ok := readCursor(c.cursor)
+	if !ok {
+		return errCursor
+	}
+	o := wire.Online{Type: string(c.cmd.Type), Room: r.id}
+	o.Online, o.Users, o.More = r.online(nil, after, min(limit, l.Presence), l.PageBytes)
+	if n := len(o.Users); o.More && n > 0 {
+		o.Cursor = makeCursor(o.Users[n-1].ID)
+	}
+	c.online = o
+	return nil
+}
+
+func (c *call) showOnline(context.Context) (wire.Reply, error) {
+	c.online.Ref = c.wire.Ref
+	return &c.online, nil
+}
+
+// showRoom answers with the room that the user may read, by what a presence
+// command has found out.
+func (c *call) showRoom(ctx context.Context) (wire.Reply, error) {
+	if c.online.Room == "" {
+		return c.held() // nobody has asked whether the user may read it
+	}
+	r := c.srv.acquire(c.cmd.Room)
+	defer r.release()
+	info, err := r.infoCopy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.srv.roomNow(ctx, &info), nil
+}
