@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -34,4 +35,19 @@ func TestWhatIsReadInARoomIsCheckedAgain(t *testing.T) {
 	for typ, k := range commands {
 		require.Equal(t, k.class == ClassRead, k.again != nil, "%s shows what a permission may end for while it is being answered", typ)
 	}
+}
+
+func TestEveryChangeHasAFrameOfItsOwn(t *testing.T) {
+	s := &Server{opt: &Options{}}
+	s.names = newNames(directory.New[*session](), nil)
+	r := &liveRoom{srv: s, id: "r"}
+	frame := func(k ChangeKind) string {
+		return string(r.frame(&commit{change: Change{Kind: k}, result: Result{Room: RoomInfo{ID: "r"}}}))
+	}
+	for k, typ := range map[ChangeKind]string{
+		ChangeCreateRoom: "room", ChangeUpdateRoom: "room", ChangeCreate: "message", ChangeEdit: "edit", ChangeDelete: "delete",
+	} {
+		require.Contains(t, frame(k), `"type":"`+typ+`"`)
+	}
+	require.Panics(t, func() { frame(ChangeDelete + 1) }, "an empty room, of what is none")
 }

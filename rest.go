@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,19 +15,28 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
-// routes is what is under the mount.
-func (s *Server) routes() *http.ServeMux {
-	m := http.NewServeMux()
-	m.HandleFunc("GET /ws", s.upgrade)
-	m.HandleFunc("GET /healthz", s.healthz)
-	m.HandleFunc("GET /readyz", s.readyz)
+// routes is what is under the mount, and by which methods.
+func (s *Server) routes() (m *http.ServeMux, methods []string) {
+	m = http.NewServeMux()
+	handle := func(pattern string, f http.HandlerFunc) {
+		m.HandleFunc(pattern, f)
+		method, _, _ := strings.Cut(pattern, " ")
+		methods = append(methods, method)
+		if method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+	}
+	handle("GET /ws", s.upgrade)
+	handle("GET /healthz", s.healthz)
+	handle("GET /readyz", s.readyz)
 	for _, k := range s.commands {
 		for _, at := range k.routes {
-			m.HandleFunc(at.pattern, func(w http.ResponseWriter, r *http.Request) { s.rest(w, r, k, &at) })
+			handle(at.pattern, func(w http.ResponseWriter, r *http.Request) { s.rest(w, r, k, &at) })
 		}
 	}
 	m.HandleFunc(catchAll, s.notHere)
-	return m
+	slices.Sort(methods)
+	return m, slices.Compact(methods)
 }
 
 // catchAll is the pattern of what nothing else is there for.
@@ -238,10 +248,10 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, http.StatusServiceUnavailable, fmt.Appendf(nil, `{"status":"not ready","reason":%q}`, reason))
 }
 
-// methods are those that the path has something for.
-func (s *Server) methods(r *http.Request) (list []string) {
+// allowed are the methods that the path has something for.
+func (s *Server) allowed(r *http.Request) (list []string) {
 	probe := r.WithContext(r.Context())
-	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+	for _, m := range s.methods {
 		probe.Method = m
 		if _, pattern := s.mux.Handler(probe); pattern != catchAll {
 			list = append(list, m)
@@ -264,7 +274,7 @@ func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, r, &Error{Code: CodeUnsupported, Message: "a WebSocket over HTTP/2 or HTTP/3 (extended CONNECT, RFC 8441) is not supported: open it over HTTP/1.1"})
 		return
 	}
-	if allow := s.methods(r); len(allow) > 0 {
+	if allow := s.allowed(r); len(allow) > 0 {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		s.writeStatus(w, r, http.StatusMethodNotAllowed, &Error{Code: CodeInvalid, Message: "not by " + clip(r.Method)})
 		return

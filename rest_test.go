@@ -217,6 +217,48 @@ func TestMethodsThatAreNotThere(t *testing.T) {
 	}
 }
 
+func TestACommandIsALineOfTheTable(t *testing.T) {
+	var seen []chat.CommandType
+	srv := newServer(t, chat.Options{Middleware: []chat.Middleware{func(next chat.Handler) chat.Handler {
+		return func(ctx context.Context, cmd *chat.Command) error {
+			seen = append(seen, cmd.Type)
+			return next(ctx, cmd)
+		}
+	}}})
+	chat.Learn(srv, "mark", "PUT /rooms/{room}/mark", func(cmd *chat.Command) error {
+		require.Equal(t, "r", cmd.Room)
+		return nil
+	})
+	w := asked(t, srv, "PUT", "/rooms/r/mark", "")
+	require.Equal(t, http.StatusNotFound, w.Code, "%s", w.Body) // there is no such room
+	_, err := srv.Room("r").Create(t.Context(), chat.RoomInfo{})
+	require.NoError(t, err)
+	w = asked(t, srv, "PUT", "/rooms/r/mark", "")
+	require.Equal(t, http.StatusNoContent, w.Code, "%s", w.Body)
+	require.Equal(t, []chat.CommandType{"auth", "mark", "auth", "mark"}, seen)
+	w = asked(t, srv, "POST", "/rooms/r/mark", "")
+	require.Equal(t, http.StatusMethodNotAllowed, w.Code, "%s", w.Body)
+	require.Equal(t, "PUT", w.Header().Get("Allow"), "of methods that only it is reached by, too")
+}
+
+// TestAReadThatIsKeptIsNotDone: what a middleware keeps to itself shows nothing.
+func TestAReadThatIsKeptIsNotDone(t *testing.T) {
+	srv := newServer(t, chat.Options{Middleware: []chat.Middleware{func(next chat.Handler) chat.Handler {
+		return func(ctx context.Context, cmd *chat.Command) error {
+			if cmd.Class() == chat.ClassRead {
+				return nil
+			}
+			return next(ctx, cmd)
+		}
+	}}})
+	_, err := srv.Room("r").Create(t.Context(), chat.RoomInfo{})
+	require.NoError(t, err)
+	require.NoError(t, srv.Revoke(t.Context(), "somebody", "r"))
+	w := asked(t, srv, "GET", "/rooms", "")
+	require.Equal(t, http.StatusOK, w.Code, "%s", w.Body)
+	require.JSONEq(t, `{"rooms":[],"more":false}`, w.Body.String())
+}
+
 func TestHeadIsGetWithoutABody(t *testing.T) {
 	hs := doorway{name: "net", engine: "goroutine"}.open(t, chat.Options{})
 	for _, path := range []string{"/chat/healthz", "/chat/readyz"} {

@@ -35,6 +35,7 @@ type Server struct {
 	handle   Handler
 	commands map[CommandType]*command
 	mux      *http.ServeMux
+	methods  []string // of what is in it
 
 	transport *transport.Transport
 	hub       *hub.Hub
@@ -125,7 +126,7 @@ func New(o *Options) (*Server, error) {
 	s.guests.set = make(map[*session]struct{})
 	s.commands = commands
 	s.handle = chain(opt.Middleware, s.execute)
-	s.mux = s.routes()
+	s.mux, s.methods = s.routes()
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	s.salt = binary.LittleEndian.Uint64(salt[:])
