@@ -7,6 +7,7 @@ import (
 
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // call is what the server knows of a command beside what middleware may see:
@@ -94,4 +95,147 @@ func (s *Server) verdict(c *call, err error) error {
 		return e
 	}
 	return nil
+}
+
+// commit has a change of the command's committed in its room. Where there is no
+// middleware, whose code goes on when the handler has returned, it does not
+// wait: it returns errEntered or errPassed, and who commits the change answers
+// the call and releases the command's reference to the room.
+func (c *call) commit(ctx context.Context, r *liveRoom, m *commit) error {
+	if c.s == nil || len(c.s.srv.opt.Middleware) > 0 {
+		if err := c.await(ctx, r, m); err != nil {
+			return err
+		}
+		c.took(r.srv, &m.result)
+		return nil
+	}
+	s, turns := c.s, r.srv.workers.turns
+	m.call = c
+	if !r.enter(m) { // from here on c may be gone
+		return errEntered
+	}
+	if !s.yield() {
+		// There is more in this turn; it may well become part of the same group.
+		r.handOn()
+		return errEntered
+	}
+	r.hold() // the command's reference goes with its answer
+	defer r.release()
+	turns.Detach()
+	defer turns.Attach()
+	r.commitGroup()
+	return errPassed
+}
+
+// await is commit for a command whose handler goes on with the answer. What
+// waits here is no longer counted as a worker that takes up commands.
+func (c *call) await(ctx context.Context, r *liveRoom, m *commit) error {
+	if c.s == nil {
+		_, err := r.commit(ctx, m)
+		return err
+	}
+	turns := r.srv.workers.turns
+	m.done = make(chan struct{})
+	lead := r.enter(m)
+	c.s.pass(c)
+	if lead {
+		func() {
+			turns.Detach()
+			defer turns.Attach()
+			r.commitGroup()
+		}()
+	}
+	select {
+	case <-m.done:
+		return m.result.Err
+	default:
+	}
+	if turns.Park() {
+		defer turns.Unpark()
+	}
+	_, err := m.wait(ctx)
+	return err
+}
+
+// took notes what the command has led to.
+func (c *call) took(s *Server, res *Result) {
+	c.cmd.Result, c.cmd.Duplicate = s.outcome(res), res.Duplicate
+}
+
+// settle answers a command that had entered its room's queue, and releases the
+// room.
+func (c *call) settle(r *liveRoom, m *commit) {
+	err := m.result.Err
+	if err == nil {
+		c.took(r.srv, &m.result)
+	} else if c.mayBeAnswered(err) {
+		r.srv.workers.chores.Run(lateAnswer{c, r, err}) // which asks the store
+		return
+	}
+	c.reply(r, err)
+}
+
+// lateAnswer answers a message that was turned away when it was to be committed.
+type lateAnswer struct {
+	c   *call
+	r   *liveRoom
+	err error
+}
+
+func (a lateAnswer) Work() {
+	err := a.err
+	defer func() { a.c.reply(a.r, err) }()
+	if a.r.srv.firstAnswer(a.r.srv.ctx, a.c, err) {
+		err = nil
+	}
+}
+
+// reply is the end of a command that had entered its room's queue.
+func (c *call) reply(r *liveRoom, err error) {
+	s := c.s
+	defer r.release()
+	defer s.done(c)
+	defer work.Recover(s.srv.log, "the answer to a command")
+	s.answer(c, s.srv.verdict(c, err))
+}
+
+// looksPerUser bounds how often firstAnswer asks the store.
+var looksPerUser = Rate{PerSecond: 5, Burst: 100}
+
+// firstAnswer reports whether a message that was turned away has been stored
+// before, under the same nonce: then the answer is the first one, whatever
+// limits and permissions say now. It is asked only when they say no, so that a
+// new message costs no further read.
+func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
+	if !c.mayBeAnswered(err) {
+		return false
+	}
+	// Each look is a read of the store: a flood of refused messages must not
+	// become a flood of reads.
+	if wait, err := s.looks.Allow(ctx, c.cmd.User.ID, looksPerUser); wait > 0 || err != nil {
+		return false
+	}
+	r := s.acquire(c.cmd.Room)
+	defer r.release()
+	page, err := r.history(ctx, Query{User: c.cmd.User.ID, Nonce: c.cmd.Nonce, Limit: 1})
+	if err != nil || len(page.Messages) == 0 {
+		return false
+	}
+	m := page.Messages[0]
+	m.Room = c.cmd.Room
+	c.cmd.Result, c.cmd.Duplicate = &m, true
+	return true
+}
+
+// mayBeAnswered reports whether a message that was turned away may have been
+// stored before.
+func (c *call) mayBeAnswered(err error) bool {
+	if !c.srv.kind(c.cmd.Type).once || c.cmd.Nonce == "" {
+		return false
+	}
+	switch asError(err).Code {
+	case CodeRateLimited, CodeForbidden, CodeNotFound, CodeTooLarge, CodeInvalid:
+		return true
+	}
+	return false
 }

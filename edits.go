@@ -6,9 +6,50 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/gabblehq/chat/internal/wire"
 )
+
+// Edit replaces the content of the message with m.ID, and of Mentions,
+// Attachments and Meta those that are not nil; what is empty but not nil is
+// taken away. The message must keep the limits as the edit leaves it: its
+// content may be empty as long as something is attached.
+func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return Message{}, err
+	}
+	defer done()
+	before, err := live.find(ctx, m.ID)
+	if err != nil {
+		return Message{}, err
+	}
+	m = cloneMessage(m)
+	c, err := live.edit(ctx, &m, before, "")
+	if err != nil {
+		return Message{}, err
+	}
+	res, err := live.commit(ctx, c)
+	return cloneMessage(res.Message), err
+}
+
+// Delete empties the message; with hard, of its author too. It keeps its place
+// in the room.
+func (r *Room) Delete(ctx context.Context, id string, hard bool) (Message, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return Message{}, err
+	}
+	defer done()
+	m, err := live.find(ctx, id)
+	if err != nil {
+		return Message{}, err
+	}
+	author := r.srv.names.One(ctx, m.User)
+	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}})
+	return cloneMessage(res.Message), err
+}
 
 // editing is the command that edits a message.
 var editing = command{
@@ -136,6 +177,28 @@ func (c *call) edit(ctx context.Context, in visit) error {
 	return c.commit(ctx, in.room, m)
 }
 
+// edit is the commit that changes a message to what of to is not nil.
+func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string) (*commit, error) {
+	if before.Deleted() {
+		return nil, errNoMessage
+	}
+	m := Message{ID: before.ID, Content: to.Content, Mentions: to.Mentions, Attachments: to.Attachments, Meta: to.Meta}
+	after, _ := (&Change{Message: m}).Edit(*before)
+	after.Nonce, after.ReplyTo, after.Thread = "", "", "" // not what is edited
+	if err := r.srv.opt.Limits.checkWhole(&after); err != nil {
+		return nil, err
+	}
+	// As they have been checked.
+	if m.Attachments != nil || strings.TrimSpace(m.Content) == "" {
+		// What makes up for the content must not be taken away beside it.
+		m.Attachments = after.Attachments
+	}
+	if m.Meta != nil {
+		m.Meta = after.Meta
+	}
+	return &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.names.One(ctx, before.User), trace: trace}, nil
+}
+
 func (c *call) delete(ctx context.Context, in visit) error {
 	before, err := c.target(ctx, in)
 	if err != nil {
@@ -177,4 +240,62 @@ func (c *call) changed(ctx context.Context) (wire.Reply, error) {
 		return c.wrote(ctx, m.Rev)
 	}
 	return c.held()
+}
+
+// What changes do to what is stored is the same in every store; these methods
+// are for their authors. What they return shares memory with their arguments
+// and with the change.
+
+// Edit returns the message as the change, a ChangeEdit, leaves it, and whether
+// that is any different. Rev is the caller's to set. A deleted message is not
+// to be edited.
+func (c *Change) Edit(m Message) (Message, bool) {
+	to := &c.Message
+	changed := set(&m.Content, &to.Content)
+	if to.Mentions != nil && !slices.Equal(to.Mentions, m.Mentions) {
+		m.Mentions, changed = to.Mentions, true
+	}
+	if to.Attachments != nil && !slices.EqualFunc(to.Attachments, m.Attachments, sameAttachment) {
+		m.Attachments, changed = to.Attachments, true
+	}
+	if to.Meta != nil && !bytes.Equal(to.Meta, m.Meta) {
+		m.Meta, changed = to.Meta, true
+	}
+	if changed {
+		m.EditedAt = stamp(c.At)
+	}
+	return m, changed
+}
+
+// Delete returns the message as the change, a ChangeDelete, leaves it, and
+// whether that is any different. Rev is the caller's to set.
+func (c *Change) Delete(m Message) (Message, bool) {
+	d := Message{
+		ID: m.ID, Room: m.Room, Seq: m.Seq, Rev: m.Rev, FirstRev: m.FirstRev,
+		User: m.User, Kind: m.Kind, Nonce: m.Nonce,
+		CreatedAt: m.CreatedAt, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt,
+	}
+	if c.Hard {
+		d.User, d.Nonce = "", ""
+	}
+	if m.Deleted() && d.User == m.User && d.Nonce == m.Nonce {
+		return m, false
+	}
+	if !m.Deleted() {
+		d.DeletedAt = stamp(c.At)
+	}
+	return d, true
+}
+
+func set(to, from *string) bool {
+	if from == nil || *from == *to {
+		return false
+	}
+	*to = *from
+	return true
+}
+
+func sameAttachment(a, b Attachment) bool {
+	return a.URL == b.URL && a.Name == b.Name && a.Type == b.Type && a.Size == b.Size &&
+		a.Width == b.Width && a.Height == b.Height && bytes.Equal(a.Meta, b.Meta)
 }

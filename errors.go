@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -137,4 +138,32 @@ func asError(err error) *Error {
 		return &Error{Code: CodeUnavailable, Message: "the outcome is not known; retry with the same nonce", cause: err}
 	}
 	return &Error{Code: CodeInternal, Message: "internal error", cause: err}
+}
+
+// codes are all there are, in the order in which errorCounts counts them.
+var codes = [...]Code{
+	CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeConflict,
+	CodeTooLarge, CodeRateLimited, CodeUnsupported, CodeUnavailable, CodeInternal,
+}
+
+// errorCounts counts the errors that clients were answered with, by code.
+type errorCounts [len(codes)]atomic.Int64
+
+func (n *errorCounts) add(code Code) {
+	for i, c := range codes {
+		if c == code {
+			n[i].Add(1)
+			return
+		}
+	}
+}
+
+func (n *errorCounts) all() map[Code]int64 {
+	m := make(map[Code]int64, len(codes))
+	for i, c := range codes {
+		if v := n[i].Load(); v > 0 {
+			m[c] = v
+		}
+	}
+	return m
 }

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/gabblehq/chat/internal/names"
@@ -82,47 +81,6 @@ func (s *session) speaks(c *call) bool {
 	}
 	s.fill(&c.cmd, who)
 	return true
-}
-
-// joinMany has the rooms of one frame joined, each by a command of its own to
-// the middleware, and answered by itself. The frame keeps the turn until all
-// are joined, and each waits until the answer before it has gone out: what one
-// frame leads to is made as fast as the client reads.
-func (s *session) joinMany(c *call) {
-	seen := make(map[string]struct{}, len(c.wire.Rooms))
-	for i, j := range c.wire.Rooms {
-		room, field := j.Room, "room"
-		if j.User != "" {
-			room, field = DirectID(c.cmd.User.ID, j.User), "user"
-		}
-		if _, twice := seen[room]; twice {
-			s.refuse(c, &Error{Code: CodeInvalid, Message: "the same room twice", Field: fmt.Sprintf("rooms[%d].%s", i, field)})
-			return
-		}
-		seen[room] = struct{}{}
-	}
-	s.mu.Lock()
-	s.inbox.SetRest(&joins{c.wire.Ref, c.wire.Rooms})
-	s.mu.Unlock()
-	c.wire.Rooms = nil
-}
-
-// joinNext joins the next room of a frame.
-func (s *session) joinNext(c *call, f *joins) {
-	j := f.rest[0]
-	s.mu.Lock()
-	if f.rest = f.rest[1:]; len(f.rest) == 0 {
-		s.inbox.SetRest(nil)
-	}
-	s.mu.Unlock()
-	c.wire = wire.NewCommand(wire.TypeJoin)
-	c.wire.Ref = f.ref
-	c.cmd.Type, c.cmd.Ref = CmdJoin, f.ref
-	if !s.speaks(c) {
-		return
-	}
-	c.takeJoin(j)
-	s.answer(c, s.srv.dispatch(s.srv.ctx, c))
 }
 
 // take fills the command from what the frame says.

@@ -2,12 +2,108 @@ package chat
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gabblehq/chat/internal/wire"
 )
+
+// MessageKind says what a message is.
+type MessageKind string
+
+// The kinds of messages.
+const (
+	KindRegular MessageKind = "regular" // written by a user; the default
+	KindSystem  MessageKind = "system"  // written by the host: "alice renamed the room"
+)
+
+// Message is one entry of a room's conversation in its newest state.
+//
+// To send one, fill in User and Content and, where wanted, Kind, Nonce,
+// ReplyTo, Thread, Mentions, Attachments and Meta; the rest is assigned. A
+// system message needs no User.
+type Message struct {
+	ID       string // a ULID, assigned when sent
+	Room     string
+	Seq      int64 // place in the room from 1, dense, never changes: the order that everyone sees
+	Rev      int64 // log position of the last change to this message
+	FirstRev int64 // log position of its creation
+
+	User    string // id of the author; empty in a hard-deleted message, and where the host gave none
+	Kind    MessageKind
+	Content string
+	Nonce   string // the sender's own id of this send: the same nonce again gets the first answer
+
+	CreatedAt time.Time
+	EditedAt  time.Time // zero: never
+	DeletedAt time.Time // zero: not deleted
+
+	ReplyTo     string // id of the message that this one quotes
+	Thread      string // id of the message whose thread this one belongs to
+	Mentions    []string
+	Attachments []Attachment
+	Meta        json.RawMessage // a JSON object, opaque to the server; nil: none
+}
+
+// Deleted reports whether the message has been deleted. A deleted message
+// keeps its place in the room and has no content.
+func (m *Message) Deleted() bool { return !m.DeletedAt.IsZero() }
+
+// Attachment describes a file that lives elsewhere; only this description
+// passes through the chat.
+type Attachment struct {
+	URL    string          `json:"url"`
+	Name   string          `json:"name,omitempty"`
+	Type   string          `json:"type,omitempty"` // MIME type
+	Size   int64           `json:"size,omitempty"` // bytes
+	Width  int             `json:"width,omitempty"`
+	Height int             `json:"height,omitempty"`
+	Meta   json.RawMessage `json:"meta,omitempty"`
+}
+
+// Send stores a message and gets it on its way to everybody in the room. Of m
+// the fields User, Kind, Content, Nonce, ReplyTo, Thread, Mentions,
+// Attachments and Meta count. User is required, but for a KindSystem. With a
+// Nonce that this user has used in this room before, the first message is
+// returned and nothing is stored.
+//
+// When Send returns nil, the message is in the store. ctx ends the waiting,
+// not the sending: after an error of ErrUnavailable the message may still
+// arrive, and a retry with the same nonce is safe.
+func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return Message{}, err
+	}
+	defer done()
+	switch m.Kind {
+	case "":
+		m.Kind = KindRegular
+	case KindRegular, KindSystem:
+	default:
+		return Message{}, (&Error{Code: CodeInvalid, Message: "neither regular nor system"}).WithField("kind")
+	}
+	if !wire.ValidUserID(m.User) && (m.User != "" || m.Kind != KindSystem) {
+		return Message{}, (&Error{Code: CodeInvalid, Message: "a message needs the id of its user"}).WithField("user")
+	}
+	m = cloneMessage(m) // ctx ends the waiting, and then the slices are the host's again
+	if err := r.srv.opt.Limits.checkWhole(&m); err != nil {
+		return Message{}, err
+	}
+	res, err := live.commit(ctx, &commit{
+		change: Change{Kind: ChangeCreate, Message: Message{
+			ID: newID(time.Now()), User: m.User, Kind: m.Kind, Content: m.Content, Nonce: m.Nonce, ReplyTo: m.ReplyTo,
+			Thread: m.Thread, Mentions: m.Mentions, Attachments: m.Attachments, Meta: m.Meta,
+		}},
+		author: r.srv.names.One(ctx, m.User),
+	})
+	return cloneMessage(res.Message), err
+}
 
 // sending is the command that sends a message.
 var sending = command{
@@ -69,6 +165,41 @@ func (l *Limits) check(content string, attachments int, meta []byte) error {
 	return nil
 }
 
+// checkWhole holds a message as it would be stored to the rules, wherever it
+// comes from, and brings its metas into the form that is kept. It changes none
+// of the slices of m, but puts others in their place.
+func (l *Limits) checkWhole(m *Message) (err error) {
+	if m.User != "" && !wire.ValidUserID(m.User) {
+		return &Error{Code: CodeInvalid, Message: "not a user id", Field: "user"}
+	}
+	if err := checkTexts("content", m.Content); err != nil {
+		return err
+	}
+	if m.Meta, err = compactMeta(m.Meta, "meta", l.Meta); err != nil {
+		return err
+	}
+	w := wire.NewCommand(wire.TypeMessage)
+	w.Nonce, w.ReplyTo, w.Thread, w.Mentions = m.Nonce, m.ReplyTo, m.Thread, m.Mentions
+	if len(m.Attachments) > 0 {
+		m.Attachments = slices.Clone(m.Attachments)
+		w.Attachments = make([]wire.Attachment, len(m.Attachments))
+	}
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		if a.Meta, err = compactMeta(a.Meta, fmt.Sprintf("attachments[%d].meta", i), l.Meta); err != nil {
+			return err
+		}
+		w.Attachments[i] = wire.Attachment(*a)
+	}
+	if err := w.CheckParts(); err != nil {
+		return wireError(err)
+	}
+	return l.check(m.Content, len(m.Attachments), m.Meta)
+}
+
+// validMessageID reports whether a message can have the id.
+func validMessageID(id string) bool { return id != "" && len(id) <= wire.MaxID && printable(id) }
+
 func (c *call) send(ctx context.Context, in visit) error {
 	author := public(&c.cmd.User)
 	if c.s != nil {
@@ -122,43 +253,66 @@ func (s *Server) outcome(res *Result) *Message {
 	return &m
 }
 
-// looksPerUser bounds how often firstAnswer asks the store.
-var looksPerUser = Rate{PerSecond: 5, Burst: 100}
-
-// firstAnswer reports whether a message that was turned away has been stored
-// before, under the same nonce: then the answer is the first one, whatever
-// limits and permissions say now. It is asked only when they say no, so that a
-// new message costs no further read.
-func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
-	if !c.mayBeAnswered(err) {
-		return false
+// wireMessage is the message as it crosses the wire.
+func wireMessage(m *Message, author wire.User) wire.Message {
+	w := wire.Message{
+		ID: m.ID, Room: m.Room, Seq: m.Seq, Rev: m.Rev, FirstRev: m.FirstRev,
+		User: author, Kind: string(m.Kind), Content: m.Content, Nonce: m.Nonce,
+		CreatedAt: m.CreatedAt, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt,
+		ReplyTo: m.ReplyTo, Thread: m.Thread, Mentions: m.Mentions, Meta: m.Meta,
 	}
-	// Each look is a read of the store: a flood of refused messages must not
-	// become a flood of reads.
-	if wait, err := s.looks.Allow(ctx, c.cmd.User.ID, looksPerUser); wait > 0 || err != nil {
-		return false
+	if len(m.Attachments) > 0 {
+		w.Attachments = make([]wire.Attachment, len(m.Attachments))
+		for i, a := range m.Attachments {
+			w.Attachments[i] = wire.Attachment(a)
+		}
 	}
-	r := s.acquire(c.cmd.Room)
-	defer r.release()
-	page, err := r.history(ctx, Query{User: c.cmd.User.ID, Nonce: c.cmd.Nonce, Limit: 1})
-	if err != nil || len(page.Messages) == 0 {
-		return false
-	}
-	m := page.Messages[0]
-	m.Room = c.cmd.Room
-	c.cmd.Result, c.cmd.Duplicate = &m, true
-	return true
+	return w
 }
 
-// mayBeAnswered reports whether a message that was turned away may have been
-// stored before.
-func (c *call) mayBeAnswered(err error) bool {
-	if !c.srv.kind(c.cmd.Type).once || c.cmd.Nonce == "" {
-		return false
+func (r *liveRoom) messageFrame(typ string, m *Message, author wire.User) []byte {
+	w := wireMessage(m, author)
+	w.Room = r.id
+	return wire.Seal(wire.AppendMessage(wire.NewFrame(messageSize(m)), typ, &w))
+}
+
+// MarshalJSON writes the message as it crosses the wire, see docs/protocol.md; of the
+// author, whom the host knows more of, it knows the id.
+func (m Message) MarshalJSON() ([]byte, error) {
+	w := wireMessage(&m, wire.User{ID: m.User})
+	w.Room = m.Room
+	return wire.AppendMessageObject(make([]byte, 0, 512+len(m.Content)), &w), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON has written, and messages of frames and REST.
+func (m *Message) UnmarshalJSON(b []byte) error {
+	var w wire.Message
+	if err := json.Unmarshal(b, &w); err != nil {
+		return fmt.Errorf("chat: message: %w", err)
 	}
-	switch asError(err).Code {
-	case CodeRateLimited, CodeForbidden, CodeNotFound, CodeTooLarge, CodeInvalid:
-		return true
+	*m = Message{
+		ID: w.ID, Room: w.Room, Seq: w.Seq, Rev: w.Rev, FirstRev: w.FirstRev, User: w.User.ID,
+		Kind: MessageKind(w.Kind), Content: w.Content, Nonce: w.Nonce,
+		CreatedAt: w.CreatedAt, EditedAt: w.EditedAt, DeletedAt: w.DeletedAt,
+		ReplyTo: w.ReplyTo, Thread: w.Thread, Mentions: w.Mentions, Meta: w.Meta,
 	}
-	return false
+	for _, a := range w.Attachments {
+		m.Attachments = append(m.Attachments, Attachment(a))
+	}
+	return nil
+}
+
+// What is handed out shares no memory with what the server or a store keeps.
+
+func cloneMessage(m Message) Message {
+	m.Mentions, m.Attachments, m.Meta = slices.Clone(m.Mentions), cloneAttachments(m.Attachments), slices.Clone(m.Meta)
+	return m
+}
+
+func cloneAttachments(list []Attachment) []Attachment {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Meta = slices.Clone(list[i].Meta)
+	}
+	return list
 }

@@ -7,6 +7,40 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
+// Online returns the ids of the users who are in the room, on whichever server
+// that shares the store, sorted.
+func (r *Room) Online(ctx context.Context) ([]string, error) {
+	live, done, err := r.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if err := live.attend(ctx); err != nil {
+		return nil, err
+	}
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	ids := make([]string, 0, len(live.here.here))
+	for _, p := range live.here.here {
+		ids = append(ids, p.who.ID())
+	}
+	return ids, nil
+}
+
+// Typing shows the user as typing in the room, or not any more. It ends by
+// itself after Limits.TypingExpiry, and with the user's next message.
+func (r *Room) Typing(user User, active bool) {
+	if !wire.ValidUserID(user.ID) {
+		return
+	}
+	if live := r.srv.peek(r.id); live != nil {
+		live.shows(public(&user), active)
+		live.release()
+	} else if c := r.srv.cluster; c != nil && ValidRoomID(r.id) {
+		c.relay(r.id, public(&user), active)
+	}
+}
+
 // listingMembers is the command that lists who is in a room.
 var listingMembers = command{
 	typ: CmdMembers, class: ClassRead, action: ActionRead,

@@ -216,13 +216,6 @@ func intParam(r *http.Request, name string) (int, error) {
 	return n, nil
 }
 
-func deref(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
-}
-
 // healthz says that the process answers.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, http.StatusOK, []byte(`{"status":"ok"}`))

@@ -183,19 +183,6 @@ func (s *Server) Serve(ln net.Listener) error {
 	return err
 }
 
-// Room returns a handle of the room, whether it exists or not. It is cheap and
-// need not be kept.
-func (s *Server) Room(id string) *Room { return &Room{srv: s, id: id} }
-
-// Direct returns a handle of the direct room of two users, whether it exists
-// or not.
-func (s *Server) Direct(a, b string) *Room {
-	if b < a {
-		a, b = b, a
-	}
-	return &Room{srv: s, id: DirectID(a, b), peers: []string{a, b}}
-}
-
 // Stats is what a Server is doing.
 type Stats struct {
 	Connections int   // WebSocket connections now
@@ -268,3 +255,6 @@ func (s *Server) tick(t time.Time) uint32 {
 
 // now is the time as it is stored: UTC, in whole milliseconds.
 func now() time.Time { return stamp(time.Now()) }
+
+// stamp is how a time is kept: UTC, whole milliseconds, no monotonic part.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

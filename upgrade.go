@@ -92,60 +92,6 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	}, nil
 }
 
-// identify asks the host who sent a request. Nil without an error means that
-// an upgrade carries nothing to tell by, and that the first frame has to.
-func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, error) {
-	c := newCall(s, nil)
-	defer c.free()
-	// A site may stand behind basic authentication of its own: what a browser sends for
-	// that is no token of ours. It is up to Authenticate whether it counts.
-	bearer := bearsToken(r)
-	if name := s.opt.QueryToken; name != "" && !bearer {
-		if token := r.URL.Query().Get(name); token != "" {
-			r = r.Clone(r.Context())
-			r.Header.Set("Authorization", "Bearer "+token)
-			bearer = true
-		}
-	}
-	c.cmd.Type, c.cmd.RemoteIP, c.request = CmdAuth, ip, r
-	if upgrade && r.Header.Get("Authorization") == "" && r.Header.Get("Cookie") == "" {
-		// Most likely a browser whose first frame will tell. That is no failed
-		// attempt, which middleware would have to log; as a connection it has
-		// been counted.
-		err := c.authenticate()
-		if errors.Is(err, ErrUnauthenticated) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		who := c.cmd.User
-		c.cmd.User, c.who = User{}, &who
-	}
-	err := s.dispatch(r.Context(), c)
-	if err == nil {
-		err = c.identified()
-	}
-	if err != nil {
-		if upgrade && errors.Is(err, ErrUnauthenticated) && !bearer {
-			return nil, nil
-		}
-		return nil, err
-	}
-	who := c.cmd.User
-	return &who, nil
-}
-
-// bearsToken reports whether a request has a header that must be meant for us.
-func bearsToken(r *http.Request) bool {
-	for _, v := range r.Header["Authorization"] {
-		if scheme, _, _ := strings.Cut(v, " "); strings.EqualFold(scheme, "Bearer") {
-			return true
-		}
-	}
-	return false
-}
-
 // openSession makes the session of a connection that has been upgraded. begun
 // is from before the host was asked who it is.
 func (s *Server) openSession(conn *transport.Conn, from origin, who *User, begun uint64) *session {

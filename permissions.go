@@ -8,6 +8,100 @@ import (
 	"sync/atomic"
 )
 
+// Action is what somebody wants to do in a room.
+type Action string
+
+// The actions that Authorize is asked about.
+const (
+	ActionCreate   Action = "create"   // create the room, explicitly or by joining it
+	ActionRead     Action = "read"     // join, read history, see who is there
+	ActionWrite    Action = "write"    // send, edit and delete own messages, show as typing
+	ActionModerate Action = "moderate" // edit and delete messages of others, change or delete the room
+)
+
+// Authorizer decides whether a user may do something in a room: nil means
+// yes, an error no. It is asked on every command, from the room's current
+// settings, so it should be quick; it may be called concurrently.
+//
+// Who may not read a room is told that there is none.
+type Authorizer func(ctx context.Context, user User, action Action, room RoomInfo) error
+
+// DefaultAuthorize is the table that holds where Options.Authorize is nil:
+//
+//	            create  read  write  moderate
+//	public      yes     yes   yes    no
+//	direct      peers   peers peers  no
+//	others      no      no    no     no
+//
+// A host's own Authorizer may fall back on it. Authors may edit and delete
+// their own messages wherever they may write.
+func DefaultAuthorize(_ context.Context, user User, action Action, room RoomInfo) error {
+	switch action {
+	case ActionCreate, ActionRead, ActionWrite:
+		if room.Kind == RoomPublic || room.Kind == RoomDirect && room.isPeer(user.ID) {
+			return nil
+		}
+	}
+	return &Error{Code: CodeForbidden, Message: "not allowed in this room"}
+}
+
+var errNoRoom = &Error{Code: CodeNotFound, Message: "no such room", Field: "room"}
+
+// may asks the host whether the user may do something in a room. Who may not
+// read the room learns nothing of it, not even that it is there.
+func (s *Server) may(ctx context.Context, user User, action Action, info *RoomInfo) error {
+	room := *info
+	if s.judged { // by the host, who may do with it what it likes
+		room.Peers, room.Meta = slices.Clone(room.Peers), slices.Clone(room.Meta)
+	}
+	err := guard(func() error { return s.opt.Authorize(ctx, user, action, room) })
+	if err == nil {
+		return nil
+	}
+	if e := asError(err); e.Code == CodeInternal || e.Code == CodeUnavailable {
+		if _, ok := errors.AsType[*Error](err); ok {
+			return err
+		}
+	}
+	if action == ActionRead || action == ActionCreate {
+		return errNoRoom.WithCause(err)
+	}
+	if s.may(ctx, user, ActionRead, info) != nil {
+		return errNoRoom.WithCause(err)
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return (&Error{Code: CodeForbidden, Message: "not allowed in this room"}).WithCause(err)
+}
+
+// open returns the room of a command if the user may do the action there. The
+// caller releases it.
+func (c *call) open(ctx context.Context, action Action) (visit, error) {
+	s := c.srv
+	if c.cmd.Room == controlRoom {
+		return visit{}, errNoRoom
+	}
+	if !ValidRoomID(c.cmd.Room) {
+		return visit{}, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
+	}
+	r := s.acquire(c.cmd.Room)
+	c.permitted()
+	info, err := r.settings(ctx)
+	if err == nil {
+		if err = s.may(ctx, c.cmd.User, action, info); err != nil {
+			s.refused(ctx, c.cmd.User.ID, r, err)
+		}
+	} else if errors.Is(err, ErrNotFound) {
+		err = errNoRoom
+	}
+	if err != nil {
+		r.release()
+		return visit{}, err
+	}
+	return visit{r, info}, nil
+}
+
 // revocations count how often permissions have ended, by room: several rooms
 // share a count, which costs no more than a needless look.
 //
@@ -213,73 +307,4 @@ func (s *session) recheckAll(sure bool) {
 func (s *session) fence() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-}
-
-// follows reports whether the session is in the room.
-func (s *session) follows(room string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for sub := s.subs; sub != nil; sub = sub.next {
-		if sub.room().id == room {
-			return true
-		}
-	}
-	return false
-}
-
-var errNoRoom = &Error{Code: CodeNotFound, Message: "no such room", Field: "room"}
-
-// may asks the host whether the user may do something in a room. Who may not
-// read the room learns nothing of it, not even that it is there.
-func (s *Server) may(ctx context.Context, user User, action Action, info *RoomInfo) error {
-	room := *info
-	if s.judged { // by the host, who may do with it what it likes
-		room.Peers, room.Meta = slices.Clone(room.Peers), slices.Clone(room.Meta)
-	}
-	err := guard(func() error { return s.opt.Authorize(ctx, user, action, room) })
-	if err == nil {
-		return nil
-	}
-	if e := asError(err); e.Code == CodeInternal || e.Code == CodeUnavailable {
-		if _, ok := errors.AsType[*Error](err); ok {
-			return err
-		}
-	}
-	if action == ActionRead || action == ActionCreate {
-		return errNoRoom.WithCause(err)
-	}
-	if s.may(ctx, user, ActionRead, info) != nil {
-		return errNoRoom.WithCause(err)
-	}
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e
-	}
-	return (&Error{Code: CodeForbidden, Message: "not allowed in this room"}).WithCause(err)
-}
-
-// open returns the room of a command if the user may do the action there. The
-// caller releases it.
-func (c *call) open(ctx context.Context, action Action) (visit, error) {
-	s := c.srv
-	if c.cmd.Room == controlRoom {
-		return visit{}, errNoRoom
-	}
-	if !ValidRoomID(c.cmd.Room) {
-		return visit{}, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
-	}
-	r := s.acquire(c.cmd.Room)
-	c.permitted()
-	info, err := r.settings(ctx)
-	if err == nil {
-		if err = s.may(ctx, c.cmd.User, action, info); err != nil {
-			s.refused(ctx, c.cmd.User.ID, r, err)
-		}
-	} else if errors.Is(err, ErrNotFound) {
-		err = errNoRoom
-	}
-	if err != nil {
-		r.release()
-		return visit{}, err
-	}
-	return visit{r, info}, nil
 }

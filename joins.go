@@ -3,8 +3,11 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
+	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -237,13 +240,6 @@ func (c *call) createByJoining(ctx context.Context, r *liveRoom) error {
 	return err
 }
 
-func sortedPeers(a, b string) []string {
-	if b < a {
-		a, b = b, a
-	}
-	return []string{a, b}
-}
-
 // leaveRoom ends a session's subscription.
 func (c *call) leaveRoom(context.Context, visit) error {
 	if c.s == nil {
@@ -255,4 +251,110 @@ func (c *call) leaveRoom(context.Context, visit) error {
 	}
 	sub.end(c.s.user(), true)
 	return nil
+}
+
+// joins are the rooms of one frame that are still to be joined.
+type joins struct {
+	ref  string
+	rest []wire.Join
+}
+
+// joinMany has the rooms of one frame joined, each by a command of its own to
+// the middleware, and answered by itself. The frame keeps the turn until all
+// are joined, and each waits until the answer before it has gone out: what one
+// frame leads to is made as fast as the client reads.
+func (s *session) joinMany(c *call) {
+	seen := make(map[string]struct{}, len(c.wire.Rooms))
+	for i, j := range c.wire.Rooms {
+		room, field := j.Room, "room"
+		if j.User != "" {
+			room, field = DirectID(c.cmd.User.ID, j.User), "user"
+		}
+		if _, twice := seen[room]; twice {
+			s.refuse(c, &Error{Code: CodeInvalid, Message: "the same room twice", Field: fmt.Sprintf("rooms[%d].%s", i, field)})
+			return
+		}
+		seen[room] = struct{}{}
+	}
+	s.mu.Lock()
+	s.inbox.SetRest(&joins{c.wire.Ref, c.wire.Rooms})
+	s.mu.Unlock()
+	c.wire.Rooms = nil
+}
+
+// joinNext joins the next room of a frame.
+func (s *session) joinNext(c *call, f *joins) {
+	j := f.rest[0]
+	s.mu.Lock()
+	if f.rest = f.rest[1:]; len(f.rest) == 0 {
+		s.inbox.SetRest(nil)
+	}
+	s.mu.Unlock()
+	c.wire = wire.NewCommand(wire.TypeJoin)
+	c.wire.Ref = f.ref
+	c.cmd.Type, c.cmd.Ref = CmdJoin, f.ref
+	if !s.speaks(c) {
+		return
+	}
+	c.takeJoin(j)
+	s.answer(c, s.srv.dispatch(s.srv.ctx, c))
+}
+
+// subscription is a session's cursor into a room.
+type subscription struct {
+	hub.Sub
+	next *subscription
+}
+
+// room is what the subscription holds a reference to, once it is attached.
+func (sub *subscription) room() *liveRoom { return sub.Topic().Log().(*liveRoom) }
+
+// end detaches a subscription. said tells that the user meant to leave.
+func (sub *subscription) end(who *names.Identity, said bool) {
+	r := sub.room()
+	sub.Detach()
+	if r.depart(who, said) {
+		r.shows(who.Public(), false)
+	}
+	r.release()
+}
+
+// unlink takes the session's subscription to a room off its list and returns
+// it, or nil.
+func (s *session) unlink(room string) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := &s.subs; *p != nil; p = &(*p).next {
+		if sub := *p; sub.room().id == room {
+			*p = sub.next
+			sub.next = nil
+			s.nsubs--
+			return sub
+		}
+	}
+	return nil
+}
+
+// rooms returns the rooms that the session is in; the caller releases them.
+func (s *session) rooms() (list []*liveRoom) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := s.subs; sub != nil; sub = sub.next {
+		r := sub.room()
+		r.hold()
+		list = append(list, r)
+	}
+	return list
+}
+
+// follows reports whether the session is in the room.
+func (s *session) follows(room string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := s.subs; sub != nil; sub = sub.next {
+		if sub.room().id == room {
+			return true
+		}
+	}
+	return false
 }
