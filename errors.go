@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
 )
 
 // Code says what kind of failure an [Error] is. The same strings cross the
@@ -83,6 +85,11 @@ func (e *Error) Is(target error) bool {
 		return t.Code == e.Code && (t.Message == "" || t.Message == e.Message)
 	}
 	return e.Code == CodeUnsupported && target == errors.ErrUnsupported
+}
+
+// said is what clients are told of the error, but for when to come back.
+func (e *Error) said() *wire.Error {
+	return &wire.Error{Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid)}
 }
 
 // One sentinel for each code, for errors.Is.

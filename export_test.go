@@ -36,5 +36,5 @@ func Learn(s *Server, typ CommandType, pattern string, run func(*Command) error)
 		run:    func(c *call, _ context.Context, _ visit) error { return run(&c.cmd) },
 		routes: []route{{pattern: pattern, status: http.StatusOK}},
 	}
-	s.mux, s.methods = s.routes()
+	s.mux = s.routes()
 }

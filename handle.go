@@ -111,10 +111,8 @@ func (s *session) answer(c *call, err error) {
 	}
 	e := asError(err)
 	s.srv.count.errors.add(e.Code)
-	s.send(func(b []byte) []byte {
-		return wire.AppendError(b, &wire.Error{
-			Ref: c.wire.Ref, Room: c.cmd.Room, Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid),
-			RetryAfterMS: int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond),
-		})
-	})
+	said := e.said()
+	said.Ref, said.Room = c.wire.Ref, c.cmd.Room
+	said.RetryAfterMS = int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond)
+	s.send(func(b []byte) []byte { return wire.AppendError(b, said) })
 }

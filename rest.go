@@ -3,50 +3,35 @@ package chat
 import (
 	"context"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/door"
+	"github.com/gabblehq/chat/internal/rest"
 )
 
-// routes is what is under the mount, and by which methods.
-func (s *Server) routes() (m *http.ServeMux, methods []string) {
-	m = http.NewServeMux()
-	handle := func(pattern string, f http.HandlerFunc) {
-		m.HandleFunc(pattern, f)
-		method, _, _ := strings.Cut(pattern, " ")
-		methods = append(methods, method)
-		if method == http.MethodGet {
-			methods = append(methods, http.MethodHead)
-		}
-	}
-	handle("GET /ws", s.upgrade)
-	handle("GET /healthz", s.healthz)
-	handle("GET /readyz", s.readyz)
+// routes is what is under the mount.
+func (s *Server) routes() *rest.Mux {
+	m := &rest.Mux{}
+	m.Handle("GET /ws", s.upgrade)
+	m.Handle("GET /healthz", s.healthz)
+	m.Handle("GET /readyz", s.readyz)
 	for _, k := range s.commands {
 		for _, at := range k.routes {
-			handle(at.pattern, func(w http.ResponseWriter, r *http.Request) { s.rest(w, r, k, &at) })
+			m.Handle(at.pattern, func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, k, &at) })
 		}
 	}
-	m.HandleFunc(catchAll, s.notHere)
-	slices.Sort(methods)
-	return m, slices.Compact(methods)
+	m.Else(s.notHere)
+	return m
 }
-
-// catchAll is the pattern of what nothing else is there for.
-const catchAll = "/"
 
 // route hands a request to what is at its path.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
-	r = s.within(w, r)
-	if err := unclean(r); err != nil {
-		s.writeError(w, r, err)
+	r = s.edge.Within(w, r)
+	if !rest.Clean(r) {
+		s.writeError(w, r, errUnclean(r))
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -58,33 +43,27 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 // a request with 404 and not_found instead, as the Server does itself.
 func ExactPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := unclean(r); err != nil {
+		if !rest.Clean(r) {
+			err := errUnclean(r)
+			body := rest.Refusal(w.Header(), err.said(), 0)
 			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(status(err.Code))
-			_, _ = w.Write(wire.AppendErrorObject(nil, &wire.Error{Code: string(err.Code), Message: err.Message}))
+			w.WriteHeader(rest.Status(string(err.Code)))
+			_, _ = w.Write(body)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// unclean is the answer to a path that a mux would redirect; as it does not know where
-// it is mounted, out of the mount. Nil if it would not.
-func unclean(r *http.Request) *Error {
-	p := r.URL.EscapedPath()
-	clean := path.Clean("/" + p)
-	if clean != "/" && strings.HasSuffix(p, "/") {
-		clean += "/"
-	}
-	if p == clean {
-		return nil
-	}
-	return &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(p)) + ": paths are not cleaned up"}
+// errUnclean is the answer to a path that is not clean; as a mux does not know where it
+// is mounted, to redirect it would lead out of the mount.
+func errUnclean(r *http.Request) *Error {
+	return &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(r.URL.EscapedPath())) + ": paths are not cleaned up"}
 }
 
-// rest answers one REST call: by the same authentication, middleware and rules
+// serveREST answers one REST call: by the same authentication, middleware and rules
 // as a command over WebSocket.
-func (s *Server) rest(w http.ResponseWriter, r *http.Request, k *command, at *route) {
+func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, k *command, at *route) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	if !s.inUse.Enter() {
@@ -134,7 +113,7 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, k *command, at *ro
 	case c.cmd.Duplicate:
 		status = http.StatusOK
 	}
-	s.answer(w, r, status, body)
+	s.edge.Answer(w, r, status, body)
 }
 
 // serve has a command done as a request says, and returns the body of the answer.
@@ -169,56 +148,37 @@ func (c *call) serve(r *http.Request, k *command, at *route) (body []byte, err e
 
 // readFrame takes a body by the rules of the frame that does the same.
 func (c *call) readFrame(r *http.Request, id string) error {
-	raw, err := c.srv.read(r)
-	if err != nil {
-		return err
+	raw, err := c.srv.edge.Body(r)
+	if err == nil {
+		err = c.wire.DecodeBody(string(c.cmd.Type), c.cmd.Room, id, raw)
 	}
-	if err := c.wire.DecodeBody(string(c.cmd.Type), c.cmd.Room, id, raw); err != nil {
-		return decodeError(c, err)
+	if err != nil {
+		return wireError(err)
 	}
 	c.take()
 	return nil
 }
 
-// read returns a request's body, bounded.
-func (s *Server) read(r *http.Request) ([]byte, error) {
-	if ct, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); ct != "application/json" {
-		return nil, (&Error{Code: CodeInvalid, Message: "the body must be application/json"}).WithField("Content-Type")
-	}
-	raw, err := io.ReadAll(io.LimitReader(r.Body, int64(s.opt.Limits.MessageBytes)+1))
-	if err != nil {
-		return nil, &Error{Code: CodeInvalid, Message: "the body could not be read", cause: err}
-	}
-	if len(raw) > s.opt.Limits.MessageBytes {
-		return nil, &Error{Code: CodeTooLarge, Message: "the body is too large"}
-	}
-	return raw, nil
-}
-
-// readBody reads and validates a body of a rare kind.
+// readBody reads and validates a body that is no frame.
 func (c *call) readBody(r *http.Request, v any) error {
-	raw, err := c.srv.read(r)
-	if err != nil {
-		return err
+	if err := c.srv.edge.Decode(r, v); err != nil {
+		return wireError(err)
 	}
-	return decodeStrict(raw, v)
+	return nil
 }
 
+// intParam reads a parameter that is a whole number from 0.
 func intParam(r *http.Request, name string) (int, error) {
-	v := r.URL.Query().Get(name)
-	if v == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 0 {
-		return 0, (&Error{Code: CodeInvalid, Message: "not a whole number from 0"}).WithField(name)
+	n, err := rest.Int(r, name)
+	if err != nil {
+		return 0, wireError(err)
 	}
 	return n, nil
 }
 
 // healthz says that the process answers.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	s.answer(w, r, http.StatusOK, []byte(`{"status":"ok"}`))
+	s.edge.Answer(w, r, http.StatusOK, []byte(`{"status":"ok"}`))
 }
 
 // readyz says whether the server takes clients: not while it drains, and not
@@ -235,22 +195,10 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if reason == "" {
-		s.answer(w, r, http.StatusOK, []byte(`{"status":"ready"}`))
+		s.edge.Answer(w, r, http.StatusOK, []byte(`{"status":"ready"}`))
 		return
 	}
-	s.answer(w, r, http.StatusServiceUnavailable, fmt.Appendf(nil, `{"status":"not ready","reason":%q}`, reason))
-}
-
-// allowed are the methods that the path has something for.
-func (s *Server) allowed(r *http.Request) (list []string) {
-	probe := r.WithContext(r.Context())
-	for _, m := range s.methods {
-		probe.Method = m
-		if _, pattern := s.mux.Handler(probe); pattern != catchAll {
-			list = append(list, m)
-		}
-	}
-	return list
+	s.edge.Answer(w, r, http.StatusServiceUnavailable, fmt.Appendf(nil, `{"status":"not ready","reason":%q}`, reason))
 }
 
 // notHere tells somebody whose mount is wrong what was seen and what to do.
@@ -260,14 +208,14 @@ func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 			s.writeError(w, r, err)
 			return
 		}
-		s.answer(w, r, http.StatusNoContent, nil)
+		s.edge.Answer(w, r, http.StatusNoContent, nil)
 		return
 	}
 	if r.Method == http.MethodConnect && len(r.Header[":protocol"]) > 0 {
 		s.writeError(w, r, &Error{Code: CodeUnsupported, Message: "a WebSocket over HTTP/2 or HTTP/3 (extended CONNECT, RFC 8441) is not supported: open it over HTTP/1.1"})
 		return
 	}
-	if allow := s.allowed(r); len(allow) > 0 {
+	if allow := s.mux.Allowed(r); len(allow) > 0 {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		s.writeStatus(w, r, http.StatusMethodNotAllowed, &Error{Code: CodeInvalid, Message: "not by " + clip(r.Method)})
 		return
@@ -279,4 +227,32 @@ func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.writeError(w, r, &Error{Code: CodeNotFound, Message: msg})
+}
+
+func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	e := asError(err)
+	s.writeStatus(w, r, rest.Status(string(e.Code)), e)
+}
+
+func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int, e *Error) {
+	s.count.errors.add(e.Code)
+	body := rest.Refusal(w.Header(), e.said(), e.RetryAfter)
+	s.edge.Answer(w, r, status, body)
+}
+
+// cors lets the pages of allowed origins read the answers, and nobody else's
+// page do anything: a browser sends cookies along with whatever page asks.
+func (s *Server) cors(w http.ResponseWriter, r *http.Request) error {
+	if len(r.Header["Origin"]) == 0 {
+		if door.CrossSite(r) {
+			return &Error{Code: CodeForbidden, Message: "a request of another site"}
+		}
+		return nil
+	}
+	w.Header().Add("Vary", "Origin")
+	trust, err := s.checkOrigin(r)
+	if err == nil {
+		door.Share(w.Header(), r, trust)
+	}
+	return err
 }

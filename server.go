@@ -18,6 +18,7 @@ import (
 	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/outage"
+	"github.com/gabblehq/chat/internal/rest"
 	"github.com/gabblehq/chat/internal/safelog"
 	"github.com/gabblehq/chat/internal/turn"
 	"github.com/gabblehq/chat/internal/wire"
@@ -34,8 +35,8 @@ type Server struct {
 	log      *slog.Logger
 	handle   Handler
 	commands map[CommandType]*command
-	mux      *http.ServeMux
-	methods  []string // of what is in it
+	mux      *rest.Mux
+	edge     rest.Edge
 
 	transport *transport.Transport
 	hub       *hub.Hub
@@ -126,7 +127,8 @@ func New(o *Options) (*Server, error) {
 	s.guests.set = make(map[*session]struct{})
 	s.commands = commands
 	s.handle = chain(opt.Middleware, s.execute)
-	s.mux, s.methods = s.routes()
+	s.mux = s.routes()
+	s.edge = rest.Edge{Timeout: l.RequestTimeout, Bytes: l.MessageBytes}
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	s.salt = binary.LittleEndian.Uint64(salt[:])

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unique"
 
+	"github.com/gabblehq/chat/internal/rest"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/transport"
 )
@@ -39,7 +40,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *transport.Han
 	for k, v := range e.Header {
 		w.Header()[k] = v
 	}
-	s.answer(w, r, e.Status, e.Body)
+	s.edge.Answer(w, r, e.Status, e.Body)
 }
 
 // accept decides about an upgrade before anything is upgraded. Its errors are
@@ -118,11 +119,8 @@ func (s *Server) openSession(conn *transport.Conn, from origin, who *User, begun
 func handshakeError(err error) *transport.HandshakeError {
 	e := asError(err)
 	h := http.Header{"Content-Type": {"application/json"}}
-	setRetryAfter(h, e)
-	return &transport.HandshakeError{
-		Status: status(e.Code), Reason: e.Message, Header: h,
-		Body: wire.AppendErrorObject(nil, &wire.Error{Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.RetryAfter.Milliseconds()}),
-	}
+	body := rest.Refusal(h, e.said(), e.RetryAfter)
+	return &transport.HandshakeError{Status: rest.Status(string(e.Code)), Reason: e.Message, Header: h, Body: body}
 }
 
 // clip shortens what comes from outside for messages and logs.
