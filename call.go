@@ -32,19 +32,16 @@ type call struct {
 	request *http.Request // for CmdAuth: what Authenticate is asked with,
 	who     *User         // or what it has said
 	message Message       // for CmdMessage: as it is to be stored
-	info    RoomInfo      // for CmdCreateRoom
-	update  RoomUpdate    // for CmdUpdateRoom
+	args    any           // what only its kind of command has
 	before  *Message      // for CmdEdit, where middleware looks at it: the message as it was,
 	gave    gave          // and what the edit is about
 
 	// What answers it.
-	page   Page
-	spare  int // bytes that the messages of a joined frame have left to its users
-	online wire.Online
-	rooms  wire.Rooms
-	tries  int // that it took to list them
-	room   *RoomInfo
-	ack    wire.Ack
+	page  *Page
+	spare int        // bytes that the messages of a joined frame have left to its users
+	found wire.Reply // what else is to be shown
+	tries int        // that it took to find it
+	ack   wire.Ack
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}

@@ -119,6 +119,14 @@ func (c *call) answer(ctx context.Context, reply func(*call, context.Context) (w
 	return reply(c, ctx)
 }
 
+// shown answers with what has been found.
+func (c *call) shown(context.Context) (wire.Reply, error) {
+	if c.found == nil {
+		return c.held()
+	}
+	return c.found, nil
+}
+
 // held is the answer to a command that a middleware has kept to itself.
 func (c *call) held() (wire.Reply, error) {
 	c.ack = wire.Ack{Ref: c.wire.Ref, Room: c.cmd.Room, Held: true}

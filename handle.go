@@ -97,7 +97,7 @@ func (s *session) answer(c *call, err error) {
 	if err == nil {
 		switch k := s.srv.kind(c.cmd.Type); {
 		case k.silent:
-		case k.again != nil:
+		case k.again != nil && c.checked:
 			s.show(c, k)
 		case c.wire.Ref != "":
 			var reply wire.Reply

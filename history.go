@@ -106,7 +106,7 @@ func (c *call) readQuery(r *http.Request) (err error) {
 	return err
 }
 
-func (c *call) readHistory(ctx context.Context, in visit) (err error) {
+func (c *call) readHistory(ctx context.Context, in visit) error {
 	if c.cmd.Thread != "" {
 		return (&Error{Code: CodeUnsupported, Message: "threads cannot be read by themselves yet"}).WithField("thread")
 	}
@@ -115,12 +115,18 @@ func (c *call) readHistory(ctx context.Context, in visit) (err error) {
 		q.Limit = c.srv.opt.Limits.History
 	}
 	q.Limit = min(q.Limit, c.srv.opt.Limits.MaxHistory)
-	c.page, err = in.room.messages(ctx, q)
+	page, err := in.room.messages(ctx, q)
+	if err == nil {
+		c.page = &page
+	}
 	return err
 }
 
 // historyPage is the answer to a history command.
 func (c *call) historyPage(ctx context.Context) (wire.Reply, error) {
+	if c.page == nil {
+		return c.held()
+	}
 	r := c.srv.acquire(c.cmd.Room)
 	defer r.release()
 	// What does not fit gives way on the far side of what was asked for.
@@ -140,6 +146,9 @@ func (c *call) historyPage(ctx context.Context) (wire.Reply, error) {
 
 // oneMessage is the answer to a request for one message.
 func (c *call) oneMessage(ctx context.Context) (wire.Reply, error) {
+	if c.page == nil {
+		return c.held()
+	}
 	if len(c.page.Messages) == 0 {
 		return nil, errNoMessage
 	}

@@ -164,7 +164,7 @@ func abridge(m *Message) *Message {
 // listingRooms is the command that lists the rooms that its user may read.
 var listingRooms = command{
 	typ: CmdRooms, class: ClassRead,
-	take: (*call).takePage, run: (*call).listRooms, reply: (*call).roomPage, again: (*call).listAgain,
+	take: (*call).takePage, run: (*call).listRooms, reply: (*call).shown, again: (*call).listAgain,
 	routes: []route{{pattern: "GET /rooms", status: http.StatusOK, read: (*call).readPage}},
 }
 
@@ -240,19 +240,14 @@ func (c *call) listAgain(ctx context.Context) error {
 	return c.listRooms(ctx, visit{})
 }
 
-func (c *call) roomPage(context.Context) (wire.Reply, error) {
-	c.rooms.Ref = c.wire.Ref
-	return &c.rooms, nil
-}
-
 // fillPage makes the answer of a listing.
 func (c *call) fillPage(ctx context.Context, l *listing) error {
 	s := c.srv
-	c.rooms = wire.Rooms{More: l.more}
+	page := &wire.Rooms{Ref: c.wire.Ref, More: l.more}
 	if n := len(l.rooms); l.more && n > 0 {
 		// Only what is shown may be in the cursor: ids of rooms that the user may
 		// not know of must not be.
-		c.rooms.Cursor = makeCursor(l.rooms[n-1].Room.ID)
+		page.Cursor = makeCursor(l.rooms[n-1].Room.ID)
 	}
 	var ids []string
 	for i := range l.rooms {
@@ -279,12 +274,13 @@ func (c *call) fillPage(ctx context.Context, l *listing) error {
 			size += messageSize(m) + userSize(&last.User)
 		}
 		if left -= size; i > 0 && left < 0 { // names may be longer than most are
-			c.rooms.More, c.rooms.Cursor = true, makeCursor(l.rooms[i-1].Room.ID)
+			page.More, page.Cursor = true, makeCursor(l.rooms[i-1].Room.ID)
 			break
 		}
 		w.Online = online[i]
-		c.rooms.Rooms = append(c.rooms.Rooms, w)
+		page.Rooms = append(page.Rooms, w)
 	}
+	c.found = page
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (r *Room) Typing(user User, active bool) {
 // listingMembers is the command that lists who is in a room.
 var listingMembers = command{
 	typ: CmdMembers, class: ClassRead, action: ActionRead,
-	take: (*call).takePage, run: (*call).listOnline, reply: (*call).showOnline, again: (*call).mayRead,
+	take: (*call).takePage, run: (*call).listOnline, reply: (*call).shown, again: (*call).mayRead,
 	routes: []route{{pattern: "GET /rooms/{room}/online", status: http.StatusOK, read: (*call).readPage}},
 }
 
@@ -52,7 +52,7 @@ var listingMembers = command{
 // sample of them.
 var showingPresence = command{
 	typ: CmdPresence, class: ClassRead, action: ActionRead,
-	take: (*call).takePage, run: (*call).listOnline, reply: (*call).showOnline, again: (*call).mayRead,
+	take: (*call).takePage, run: (*call).listOnline, reply: (*call).shown, again: (*call).mayRead,
 	routes: []route{{pattern: "GET /rooms/{room}", status: http.StatusOK, reply: (*call).showRoom}},
 }
 
@@ -90,24 +90,19 @@ func (c *call) listOnline(ctx context.Context, in visit) error {
 	if !ok {
 		return errCursor
 	}
-	o := wire.Online{Type: string(c.cmd.Type), Room: r.id}
+	o := &wire.Online{Type: string(c.cmd.Type), Ref: c.wire.Ref, Room: r.id}
 	o.Online, o.Users, o.More = r.online(nil, after, min(limit, l.Presence), l.PageBytes)
 	if n := len(o.Users); o.More && n > 0 {
 		o.Cursor = makeCursor(o.Users[n-1].ID)
 	}
-	c.online = o
+	c.found = o
 	return nil
-}
-
-func (c *call) showOnline(context.Context) (wire.Reply, error) {
-	c.online.Ref = c.wire.Ref
-	return &c.online, nil
 }
 
 // showRoom answers with the room that the user may read, by what a presence
 // command has found out.
 func (c *call) showRoom(ctx context.Context) (wire.Reply, error) {
-	if c.online.Room == "" {
+	if c.found == nil {
 		return c.held() // nobody has asked whether the user may read it
 	}
 	r := c.srv.acquire(c.cmd.Room)

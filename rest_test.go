@@ -241,7 +241,8 @@ func TestACommandIsALineOfTheTable(t *testing.T) {
 	require.Equal(t, "PUT", w.Header().Get("Allow"), "of methods that only it is reached by, too")
 }
 
-// TestAReadThatIsKeptIsNotDone: what a middleware keeps to itself shows nothing.
+// TestAReadThatIsKeptIsNotDone: what a middleware keeps to itself shows nothing,
+// and is answered as anything else that is kept.
 func TestAReadThatIsKeptIsNotDone(t *testing.T) {
 	srv := newServer(t, chat.Options{Middleware: []chat.Middleware{func(next chat.Handler) chat.Handler {
 		return func(ctx context.Context, cmd *chat.Command) error {
@@ -254,9 +255,10 @@ func TestAReadThatIsKeptIsNotDone(t *testing.T) {
 	_, err := srv.Room("r").Create(t.Context(), chat.RoomInfo{})
 	require.NoError(t, err)
 	require.NoError(t, srv.Revoke(t.Context(), "somebody", "r"))
-	w := asked(t, srv, "GET", "/rooms", "")
-	require.Equal(t, http.StatusOK, w.Code, "%s", w.Body)
-	require.JSONEq(t, `{"rooms":[],"more":false}`, w.Body.String())
+	for _, path := range []string{"/rooms", "/rooms/r", "/rooms/r/online", "/rooms/r/messages", "/rooms/r/messages/m"} {
+		w := asked(t, srv, "GET", path, "")
+		require.Equal(t, http.StatusNoContent, w.Code, "%s: %s", path, w.Body)
+	}
 }
 
 func TestHeadIsGetWithoutABody(t *testing.T) {

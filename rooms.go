@@ -158,7 +158,7 @@ func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (Room
 // creatingRoom is the command that makes a room, by its id or for two users.
 var creatingRoom = command{
 	typ: CmdCreateRoom, class: ClassWrite,
-	run: (*call).createRoom, reply: (*call).settledRoom,
+	run: (*call).createRoom, reply: (*call).shown,
 	routes: []route{
 		{pattern: "POST /rooms", status: http.StatusCreated, read: (*call).readNewRoom},
 		{pattern: "POST /direct", status: http.StatusCreated, read: (*call).readPeer},
@@ -168,7 +168,7 @@ var creatingRoom = command{
 // updatingRoom is the command that changes a room's settings.
 var updatingRoom = command{
 	typ: CmdUpdateRoom, class: ClassWrite, action: ActionModerate,
-	run: (*call).updateRoom, reply: (*call).settledRoom,
+	run: (*call).updateRoom, reply: (*call).shown,
 	routes: []route{{pattern: "PATCH /rooms/{room}", status: http.StatusOK, read: (*call).readUpdate}},
 }
 
@@ -188,7 +188,7 @@ func (c *call) readNewRoom(r *http.Request) error {
 		return err
 	}
 	c.cmd.Room = b.ID
-	c.info = RoomInfo{Title: deref(b.Title), Topic: deref(b.Topic), Avatar: deref(b.Avatar), Meta: b.Meta}
+	c.args = RoomInfo{Title: deref(b.Title), Topic: deref(b.Topic), Avatar: deref(b.Avatar), Meta: b.Meta}
 	return nil
 }
 
@@ -197,16 +197,8 @@ func (c *call) readUpdate(r *http.Request) error {
 	if err := c.readBody(r, &b); err != nil {
 		return err
 	}
-	c.update = RoomUpdate{Title: b.Title, Topic: b.Topic, Avatar: b.Avatar, Meta: b.Meta}
+	c.args = RoomUpdate{Title: b.Title, Topic: b.Topic, Avatar: b.Avatar, Meta: b.Meta}
 	return nil
-}
-
-// settledRoom answers with the settings that a command has led to.
-func (c *call) settledRoom(ctx context.Context) (wire.Reply, error) {
-	if c.room == nil {
-		return c.held()
-	}
-	return c.srv.roomNow(ctx, c.room), nil
 }
 
 // roomNow is the room as it crosses the wire, with how many are in it now.
@@ -227,7 +219,7 @@ func (c *call) createRoom(ctx context.Context, _ visit) error {
 	if c.cmd.Peer == "" && reserved(c.cmd.Room) {
 		return errReserved.WithField("id")
 	}
-	info := c.info
+	info, _ := c.args.(RoomInfo)
 	info.ID, info.Kind, info.CreatedBy = c.cmd.Room, RoomPublic, c.cmd.User.ID
 	if c.cmd.Peer != "" {
 		info.Kind, info.Peers = RoomDirect, sortedPeers(c.cmd.User.ID, c.cmd.Peer)
@@ -248,7 +240,9 @@ func (c *call) createRoom(ctx context.Context, _ visit) error {
 	if errors.Is(err, ErrConflict) && s.may(ctx, c.cmd.User, ActionRead, &made) != nil {
 		return &Error{Code: CodeForbidden, Message: "not allowed to create this room"}
 	}
-	c.room = &made
+	if err == nil {
+		c.found = s.roomNow(ctx, &made)
+	}
 	return err
 }
 
@@ -263,8 +257,11 @@ func (c *call) mayMake(ctx context.Context) error {
 }
 
 func (c *call) updateRoom(ctx context.Context, in visit) error {
-	info, err := in.room.update(ctx, c.update, c.cmd.TraceID)
-	c.room = &info
+	update, _ := c.args.(RoomUpdate)
+	info, err := in.room.update(ctx, update, c.cmd.TraceID)
+	if err == nil {
+		c.found = c.srv.roomNow(ctx, &info)
+	}
 	return err
 }
 
