@@ -11,6 +11,7 @@ import (
 
 	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/names"
+	"github.com/gabblehq/chat/internal/presence"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -189,7 +190,7 @@ func (s *session) welcome(ref string) {
 		Limits: wire.Limits{
 			Content: l.Content, MessageBytes: l.MessageBytes, MetaBytes: l.Meta, Rooms: l.Rooms, History: l.MaxHistory,
 			Resume: l.Resume, NonceTTLMS: NonceTTL.Milliseconds(),
-			TypingMS: retell.Milliseconds(), TypingTTLMS: l.TypingExpiry.Milliseconds(),
+			TypingMS: presence.TypingEvery.Milliseconds(), TypingTTLMS: l.TypingExpiry.Milliseconds(),
 		},
 	}
 	if at, ok := s.srv.expires(who); ok {

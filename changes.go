@@ -83,7 +83,7 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 		if !attached {
 			live.Topic.Attach(&f.Sub, f, at.Epoch, at.Rev, page.Head.Rev, false)
 			attached = true
-			live.nudge() // what has been heard while nobody was here
+			live.wakeCommitter() // what has been told while nobody was here
 		}
 		if page.Through < page.Head.Rev {
 			continue

@@ -45,7 +45,7 @@ var wallClock = map[string]string{
 func TestNothingIsTimedByTheWallClock(t *testing.T) {
 	drops := map[string]bool{"Unix": true, "UnixMilli": true, "UnixMicro": true, "UnixNano": true, "UTC": true, "Local": true, "In": true, "Truncate": true, "Round": true, "Date": true}
 	found := make(map[string]bool)
-	for _, dir := range []string{".", "hub", "transport", "middleware", "internal/poll", "internal/steady", "storage/memory", "storage/sqlite", "storage/postgres", "storage/redis"} {
+	for _, dir := range []string{".", "hub", "transport", "middleware", "internal/poll", "internal/presence", "internal/steady", "storage/memory", "storage/sqlite", "storage/postgres", "storage/redis"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files)

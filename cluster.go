@@ -17,9 +17,7 @@ type cluster struct {
 	watcher Watcher
 	node    string // this server's id among the others
 
-	attendance *attendance   // nil: the store keeps no presence
-	control    chan struct{} // something may be in the control log
-	signals    chan outSignal
+	control chan struct{} // something may be in the control log
 
 	mu      sync.Mutex
 	missed  []func(room string) bool // what is to be compared
@@ -29,19 +27,9 @@ type cluster struct {
 	wg sync.WaitGroup
 }
 
-// outSignal is a signal on its way to the other servers.
-type outSignal struct {
-	room string
-	data []byte
-}
-
 const (
 	// headsAtOnce is how many rooms are compared in one call.
 	headsAtOnce = 256
-	// presenceAtOnce is of how many it is read who is there, and breather how
-	// long the store is left to others in between.
-	presenceAtOnce = 32
-	breather       = 2 * time.Millisecond
 	// watchAgain is how long a Watch that has failed is left alone.
 	watchAgain = time.Second
 )
@@ -52,14 +40,10 @@ func newCluster(s *Server) *cluster {
 	if !ok {
 		return nil
 	}
-	c := &cluster{
+	return &cluster{
 		srv: s, watcher: w, node: s.name("n", s.ids.Add(1)),
-		control: make(chan struct{}, 1), compare: make(chan struct{}, 1), signals: make(chan outSignal, 1024),
+		control: make(chan struct{}, 1), compare: make(chan struct{}, 1),
 	}
-	if p, ok := capability[PresenceKeeper](s.opt.Store); ok {
-		c.attendance = newAttendance(c, p)
-	}
-	return c
 }
 
 // run starts the goroutines; they end with the server's context.
@@ -67,18 +51,16 @@ func (c *cluster) run() {
 	orders := c.srv.acquire(controlRoom)
 	// Before there are sessions, so that no order about one is overlooked.
 	at, err := c.srv.awaitStore(orders.controlHead)
-	loops := []func(){c.watch, c.compareLoop, c.signalLoop, func() { c.controlLoop(orders, at, err == nil) }}
-	if c.attendance != nil {
-		loops = append(loops, c.attendance.run)
-	}
+	loops := []func(){c.watch, c.compareLoop, func() { c.controlLoop(orders, at, err == nil) }}
 	for _, loop := range loops {
 		c.wg.Go(func() { work.Loop(c.srv.ctx, watchAgain, c.srv.log, "a loop of the cluster", loop) })
 	}
+	c.srv.presence.Start(c.srv.ctx)
 }
 
-// careful makes a func of the store's one that does not panic: what it cannot
+// guarded makes a func of the store's one that does not panic: what it cannot
 // say is to be looked at.
-func (c *cluster) careful(covers func(room string) bool) func(room string) bool {
+func (c *cluster) guarded(covers func(room string) bool) func(room string) bool {
 	if covers == nil {
 		return nil
 	}
@@ -107,25 +89,21 @@ const farewellFor = time.Second
 
 // leave lets the lease run out: by then, who was here is somewhere else.
 func (c *cluster) leave() {
-	if c.attendance == nil {
+	board := c.srv.presence
+	if !board.Shared() {
 		return
 	}
-	close(c.attendance.leave)
-	<-c.attendance.left
+	board.Stop()
 	if c.srv.health.Down() {
 		return // the lease runs out by itself
 	}
-	l := &c.srv.opt.Limits
 	// Not under the server's context, which has ended where there is a hurry.
 	ctx, cancel := context.WithTimeout(context.Background(), farewellFor)
 	defer cancel()
-	_ = guard(func() error {
-		_, _, err := c.attendance.keeper.Attend(ctx, c.node, min(l.LeaveGrace, leaseFor), nil)
-		return err
-	})
+	_ = board.Expire(ctx)
 }
 
-// room returns the id of the room that a key of the store names, if it is one
+// roomOf returns the id of the room that a key of the store names, if it is one
 // of this server's tenant.
 func (s *Server) roomOf(key string) (id string, ok bool) {
 	id, ok = strings.CutPrefix(key, s.key(""))
@@ -144,32 +122,18 @@ func (c *cluster) Appended(h Hint) {
 		return
 	}
 	if r := c.srv.peek(id); r != nil {
-		r.hear(h)
+		r.addHint(h)
 		r.release()
 	}
-}
-
-// Present implements [Listener].
-func (c *cluster) Present(room string, changes []Attendance) {
-	defer work.Recover(c.srv.log, "a hint")
-	id, ok := c.srv.roomOf(room)
-	if !ok || c.attendance == nil {
-		return
-	}
-	if r := c.srv.peek(id); r != nil {
-		r.present(changes)
-		r.release()
-	}
-	c.attendance.heard(changes) // after they are on the list: see bury
 }
 
 // Missed implements [Listener].
 func (c *cluster) Missed(covers func(room string) bool) {
-	c.doubtful(c.careful(covers))
+	c.compareSoon(c.guarded(covers))
 }
 
-// doubtful has rooms compared that may have missed something.
-func (c *cluster) doubtful(covers func(room string) bool) {
+// compareSoon has rooms compared that may have missed something.
+func (c *cluster) compareSoon(covers func(room string) bool) {
 	c.mu.Lock()
 	if covers == nil || len(c.missed) > 1024 {
 		c.all, c.missed = true, nil

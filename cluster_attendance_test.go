@@ -114,3 +114,29 @@ func TestPresenceOfManyAcrossServers(t *testing.T) {
 		require.Equal(t, 1, frames[len(frames)-1].Online)
 	})
 }
+
+// TestPresenceOfATenant: servers of one tenant share who is there and who types,
+// whatever the store calls their rooms.
+func TestPresenceOfATenant(t *testing.T) {
+	together(t, 0, func(t *testing.T, g *group) {
+		for range 2 {
+			g.add(chat.Options{Tenant: "acme"})
+		}
+		c := g.dial("alice", "bob")
+		c[0].Join("r")
+		time.Sleep(3 * time.Second)
+		require.Equal(t, 2, c[1].Join("r").Online)
+		time.Sleep(3 * time.Second)
+		require.Equal(t, []string{"bob"}, c[0].Expect("presence").Join)
+		for _, srv := range g.srvs {
+			require.Equal(t, []string{"alice", "bob"}, online(t, srv.Room("r")))
+		}
+		c[0].Do(map[string]any{"type": "typing", "room": "r", "active": true})
+		require.Equal(t, []string{"alice true"}, typed(c[1]))
+		c[0].Do(map[string]any{"type": "typing", "room": "r", "active": false})
+		require.Equal(t, []string{"alice false"}, typed(c[1])) // else bob is busy with it when she leaves
+		c[0].Do(map[string]any{"type": "leave", "room": "r"})
+		time.Sleep(3 * time.Second)
+		require.Equal(t, []string{"alice"}, c[1].Expect("presence").Leave)
+	})
+}

@@ -119,22 +119,22 @@ func (r *liveRoom) commitGroup() {
 		r.append(group, known)
 	}
 	r.mu.Lock()
-	look := r.upkeep.due(r.followed())
+	due := r.upkeep.due(r.followed())
 	r.mu.Unlock()
-	if look {
+	if due {
 		// That may take long.
 		r.settle(group)
 		group = nil
-		r.look()
+		r.sync()
 	}
 	r.srv.repairs.next()
 }
 
-// look takes up what has been heard of other servers, and what is in doubt.
-func (r *liveRoom) look() {
+// sync applies what other servers have told, and repairs what may be stale.
+func (r *liveRoom) sync() {
 	defer work.Recover(r.srv.log, "a room's committer")
-	r.heed()
-	r.makeSure()
+	r.applyHints()
+	r.repair()
 }
 
 // goOn leaves what has come in meanwhile to another committer; where there is
@@ -175,7 +175,7 @@ func (r *liveRoom) append(group []*commit, known Position) {
 	defer func() {
 		v := recover()
 		if !published {
-			r.suspect() // what of it the topic has been told
+			r.markStale() // what of it the topic has been told
 		}
 		if v != nil {
 			work.LogPanic(r.srv.log, "a room's committer", v)
@@ -214,7 +214,7 @@ func (r *liveRoom) store(known Position, changes []Change) (results []Result, er
 	if err != nil || len(results) == 0 || !errors.Is(results[0].Err, ErrLost) {
 		return results, err
 	}
-	again, err := r.remake(changes)
+	again, err := r.recreate(changes)
 	if again == nil {
 		return results, err
 	}
@@ -257,7 +257,7 @@ func (r *liveRoom) publish(group []*commit) {
 		// Whoever comes now is served from the store, but the topic has to know
 		// how far that goes.
 		if !r.Topic.Skip(last.Epoch, last.Rev) {
-			r.suspect()
+			r.markStale()
 		}
 		return
 	}
@@ -273,7 +273,7 @@ func (r *liveRoom) publish(group []*commit) {
 		}
 	}
 	if !r.Topic.Append(last.Epoch, first.Rev-1, last.Rev, false, frames) {
-		r.suspect() // something is missing; nobody's answer waits until it is read
+		r.markStale() // something is missing; nobody's answer waits until it is read
 	}
 }
 
@@ -284,7 +284,7 @@ func (r *liveRoom) review(group []*commit) {
 	epoch, head := r.Topic.Head()
 	for _, c := range group {
 		if at := c.result.Position; c.result.Err == nil && (at.Epoch != epoch || at.Rev > head) && head >= 0 {
-			r.suspect()
+			r.markStale()
 			return
 		}
 	}

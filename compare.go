@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/gabblehq/chat/internal/presence"
 	"github.com/gabblehq/chat/internal/work"
 )
 
@@ -35,19 +36,19 @@ func (c *cluster) compareLoop() {
 			if !c.srv.health.Down() { // which has been said
 				c.srv.log.Warn("chat: rooms not compared with the store", "error", err)
 			}
-			work.Sleep(ctx, doubtFor)
-			c.again(all, missed)
+			work.Sleep(ctx, retryAfter)
+			c.compareAgain(all, missed)
 		}
 	}
 }
 
-// again has the rooms of a comparison that has failed compared once more.
-func (c *cluster) again(all bool, missed []func(room string) bool) {
+// compareAgain has the rooms of a comparison that has failed compared once more.
+func (c *cluster) compareAgain(all bool, missed []func(room string) bool) {
 	if all {
-		c.doubtful(nil)
+		c.compareSoon(nil)
 	}
 	for _, covers := range missed {
-		c.doubtful(covers)
+		c.compareSoon(covers)
 	}
 }
 
@@ -75,23 +76,20 @@ func (c *cluster) compareRooms(covers func(key string) bool) error {
 			return err
 		}
 	}
-	if c.attendance == nil {
-		return nil
+	list := make([]*presence.Room, len(rooms))
+	for i, r := range rooms {
+		list[i] = &r.presence
 	}
-	return c.attendance.read(c.srv.ctx, rooms)
+	return c.srv.presence.Load(c.srv.ctx, list)
 }
 
 // outdate has whoever comes to the room, or has just come, find out how things
 // are.
 func (r *liveRoom) outdate() {
-	r.note(func(u *upkeep) {
-		u.suspect()
-		if o := r.others; o != nil {
-			o.missed = o.asked
-		}
-	})
+	r.presence.Outdate()
+	r.markStale()
 	if r.followed() {
-		r.sure()
+		r.presence.LoadSoon()
 	}
 }
 

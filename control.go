@@ -25,7 +25,7 @@ type controlOrder struct {
 	Sessions []string `json:"sessions,omitempty"` // none: all of the user's
 }
 
-// The types of orders. Servers do not heed those that they do not know.
+// The types of orders. Servers ignore those that they do not know.
 const (
 	orderRevoke     = "revoke"
 	orderDisconnect = "disconnect"
@@ -105,7 +105,7 @@ func (c *cluster) controlLoop(r *liveRoom, at Position, known bool) {
 		}
 		err := guard(func() (err error) {
 			if known {
-				at, err = c.obey(r, at)
+				at, err = c.readOrders(r, at)
 			} else {
 				at, err = r.controlHead()
 			}
@@ -114,14 +114,14 @@ func (c *cluster) controlLoop(r *liveRoom, at Position, known bool) {
 		known = known || err == nil
 		if err != nil && !c.srv.health.Down() && c.srv.ctx.Err() == nil {
 			c.srv.log.Warn("chat: control log not read", "error", err)
-			work.Sleep(c.srv.ctx, doubtFor)
+			work.Sleep(c.srv.ctx, retryAfter)
 			work.Notify(c.control)
-		} // else it is poked when the store answers again
+		} // else it is notified when the store answers again
 	}
 }
 
-// obey does what the log says after a position and returns how far it has come.
-func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
+// readOrders does what the log says after a position and returns how far it has come.
+func (c *cluster) readOrders(r *liveRoom, at Position) (Position, error) {
 	for {
 		page, err := r.changes(c.srv.ctx, at.Rev)
 		if errors.Is(err, ErrNotFound) {
@@ -144,7 +144,7 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 				// Perhaps that somebody has to go: all show anew who they are. What
 				// is left of the orders follows.
 				c.wg.Add(1)
-				go c.comeBack()
+				go c.reconnectAll()
 			} else if !page.Good(at) {
 				return page.Head, nil
 			}
@@ -163,8 +163,8 @@ func (c *cluster) obey(r *liveRoom, at Position) (Position, error) {
 	}
 }
 
-// comeBack has every session connect again, spread over time.
-func (c *cluster) comeBack() {
+// reconnectAll has every session connect again, spread over time.
+func (c *cluster) reconnectAll() {
 	defer c.wg.Done()
 	defer work.Recover(c.srv.log, "a loop of the cluster")
 	for _, sess := range c.srv.sessions() {

@@ -4,18 +4,18 @@ import (
 	"context"
 )
 
-// hear takes a hint and has a committer heed it, unless it says what is known.
-func (r *liveRoom) hear(h Hint) {
+// addHint has a committer apply a hint, unless it says what is known.
+func (r *liveRoom) addHint(h Hint) {
 	epoch, head := r.Topic.Head()
 	if h.Head.Epoch == epoch && h.Head.Rev >= 0 && h.Head.Rev <= head {
 		return // our own doing, mostly
 	}
-	r.note(func(u *upkeep) { u.hear(h, r.followed()) })
+	r.note(func(u *upkeep) { u.addHint(h, r.followed()) })
 }
 
-// heed gives the topic what hints have brought, and notes a doubt where they
-// have not brought enough. The caller is the room's committer.
-func (r *liveRoom) heed() {
+// applyHints gives the topic what hints have brought, and marks it stale where
+// they have not brought enough. The caller is the room's committer.
+func (r *liveRoom) applyHints() {
 	r.mu.Lock()
 	hints := r.upkeep.takeHints()
 	r.mu.Unlock()
@@ -25,16 +25,16 @@ func (r *liveRoom) heed() {
 		if h.Head.Epoch == epoch && h.Head.Rev >= 0 && h.Head.Rev <= head {
 			continue
 		}
-		if h.Head.Rev < 0 || h.Head.Epoch != epoch || h.Entries == nil || h.After > head || !r.take(h) {
-			r.suspect()
+		if h.Head.Rev < 0 || h.Head.Epoch != epoch || h.Entries == nil || h.After > head || !r.applyHint(h) {
+			r.markStale()
 			return // what follows comes with the page
 		}
 	}
 }
 
-// take makes frames of what a hint has brought. It reports false where the
+// applyHint makes frames of what a hint has brought. It reports false where the
 // store has to be asked.
-func (r *liveRoom) take(h *Hint) bool {
+func (r *liveRoom) applyHint(h *Hint) bool {
 	var entries []Entry
 	err := guard(func() (err error) {
 		entries, err = h.Entries()
@@ -50,7 +50,7 @@ func (r *liveRoom) take(h *Hint) bool {
 		}
 	}
 	r.learn(h.Head, info)
-	r.spoken(entries)
+	r.endTyping(entries)
 	return r.Topic.Append(h.Head.Epoch, h.After, h.Head.Rev, false, r.stepFrames(r.srv.ctx, entries))
 }
 

@@ -194,7 +194,7 @@ func (r *liveRoom) wireMessages(ctx context.Context, list []Message, keep int64,
 	who := r.srv.names.Many(ctx, ids)
 	sizeOf := func(i int) int {
 		author := who(list[i].User)
-		return messageSize(&list[i]) + userSize(&author)
+		return messageSize(&list[i]) + wire.UserSize(&author)
 	}
 	from := 0
 	switch {

@@ -55,7 +55,7 @@ var house = []struct {
 	imports []string
 	why     string
 }{
-	{".", []string{"hub", "transport", "internal/directory", "internal/door", "internal/names", "internal/outage", "internal/rest", "internal/safelog", "internal/turn", "internal/wire", "internal/work"}, "the root imports only the machinery, or plug-ins could not import the root"},
+	{".", []string{"hub", "transport", "internal/directory", "internal/door", "internal/names", "internal/outage", "internal/presence", "internal/rest", "internal/safelog", "internal/turn", "internal/wire", "internal/work"}, "the root imports only the machinery, or plug-ins could not import the root"},
 	{"hub", []string{"internal/safelog"}, "the hub knows topics, frames and cursors, and has never heard of chat"},
 	{"transport", []string{"internal/poll", "internal/safelog"}, "the transport knows connections and messages, and has never heard of chat"},
 	{"transport/transporttest", []string{"transport"}, "the suite knows what it proves, and nothing above"},
@@ -67,6 +67,7 @@ var house = []struct {
 	{"internal/directory", nil, "a directory finds things by their keys, whatever they are"},
 	{"internal/door", nil, "who may come in is decided by addresses and headers alone"},
 	{"internal/names", []string{"internal/wire", "internal/work"}, "names know what is shown of users, and nothing of rooms"},
+	{"internal/presence", []string{"hub", "internal/names", "internal/wire", "internal/work"}, "presence knows users, rooms and servers, and nothing of logs, commands or stores"},
 	{"internal/outage", []string{"internal/work"}, "an outage is one of whatever is called"},
 	{"internal/rest", []string{"internal/wire"}, "the edge of REST knows errors and bodies, and nothing of what is asked"},
 	{"internal/redistest", nil, "a server for tests knows its driver, and nothing of ours"},

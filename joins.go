@@ -71,8 +71,8 @@ func (c *call) joinRoom(ctx context.Context, _ visit) error {
 		return err
 	}
 	who := sess.user()
-	_ = r.attend(ctx) // see sure, below
-	r.arrive(who)
+	_ = r.presence.Load(ctx) // see LoadSoon, below
+	r.presence.Join(who)
 	if again != nil {
 		again.end(who, true)
 	}
@@ -82,7 +82,7 @@ func (c *call) joinRoom(ctx context.Context, _ visit) error {
 	}
 	joined.Ref, joined.Room = c.wire.Ref, r.id
 	users := crowds.Get().(*[]wire.User)
-	joined.Online, *users, _ = r.online(*users, "", s.opt.Limits.Presence, c.spare+s.opt.Limits.PageBytes/joinedUsers)
+	joined.Online, *users, _ = r.presence.List(*users, "", s.opt.Limits.Presence, c.spare+s.opt.Limits.PageBytes/joinedUsers)
 	joined.Users = *users
 	began := false
 	sess.encoded(func(b []byte) []byte { return wire.AppendJoined(b, joined) }, func(frame []byte) {
@@ -118,12 +118,12 @@ func (c *call) joinRoom(ctx context.Context, _ visit) error {
 	*users = (*users)[:0]
 	crowds.Put(users)
 	if !began {
-		r.depart(who, err != nil)
+		r.presence.Leave(who, err != nil)
 		r.release()
 		return err
 	}
-	r.nudge() // what has been heard while nobody was here
-	r.sure()
+	r.wakeCommitter() // what has been told while nobody was here
+	r.presence.LoadSoon()
 	if !c.current() {
 		// The room may have been removed, and who did it not have found us here.
 		s.recheck(ctx, sess, r, false)
@@ -313,8 +313,8 @@ func (sub *subscription) room() *liveRoom { return sub.Topic().Log().(*liveRoom)
 func (sub *subscription) end(who *names.Identity, said bool) {
 	r := sub.room()
 	sub.Detach()
-	if r.depart(who, said) {
-		r.shows(who.Public(), false)
+	if r.presence.Leave(who, said) {
+		r.presence.SetTyping(who.Public(), false)
 	}
 	r.release()
 }

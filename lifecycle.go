@@ -113,6 +113,7 @@ func (s *Server) stop(ctx context.Context) {
 	s.await("the store", now, func() {
 		if s.cluster != nil {
 			s.cluster.wg.Wait()
+			s.presence.Wait()
 		}
 		s.health.Wait()
 		s.hub.Close()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gabblehq/chat/internal/presence"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -271,7 +272,7 @@ func (c *call) fillPage(ctx context.Context, l *listing) error {
 			last := wireMessage(m, who(m.User))
 			last.Room = w.ID
 			w.LastMessage = &last
-			size += messageSize(m) + userSize(&last.User)
+			size += messageSize(m) + wire.UserSize(&last.User)
 		}
 		if left -= size; i > 0 && left < 0 { // names may be longer than most are
 			page.More, page.Cursor = true, makeCursor(l.rooms[i-1].Room.ID)
@@ -294,29 +295,27 @@ func (s *Server) onlineIn(ctx context.Context, rooms []RoomSummary) ([]int, erro
 			}
 		}
 	}()
-	var unread []*liveRoom
+	var unread []*presence.Room
 	for i := range rooms {
-		if s.cluster == nil || s.cluster.attendance == nil {
+		if !s.presence.Shared() {
 			live[i] = s.peek(rooms[i].Room.ID)
 			continue
 		}
 		r := s.acquire(rooms[i].Room.ID)
 		live[i] = r
-		r.mu.Lock()
-		if !r.far().known() {
-			unread = append(unread, r)
+		if !r.presence.Current() {
+			unread = append(unread, &r.presence)
 		}
-		r.mu.Unlock()
 	}
 	if len(unread) > 0 {
-		if err := s.cluster.attendance.read(ctx, unread); err != nil {
+		if err := s.presence.Load(ctx, unread); err != nil {
 			return nil, err
 		}
 	}
 	counts := make([]int, len(rooms))
 	for i, r := range live {
 		if r != nil {
-			counts[i], _, _ = r.online(nil, "", 0, 0)
+			counts[i] = r.presence.Count()
 		}
 	}
 	return counts, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/presence"
 )
 
 // liveRoom is what this server holds of a room that somebody is in, or that
@@ -23,36 +24,9 @@ type liveRoom struct {
 	info    *RoomInfo // settings as last seen, never changed in place; nil: not read
 	known   Position  // the highest position that this server has seen; see learn
 	backlog *backlog  // nil: nothing is to be committed
-	here    presence
-	typing  *typing // nil while nobody types
-	others  *others // nil where no other server has said anything of the room
+	upkeep  upkeep
 
-	presenceAt  uint32 // tick of the last presence frame
-	presenceDue bool   // a presenceTimer is set
-	upkeep      upkeep
-}
-
-// others is what other servers have said of a room. The room's lock guards it.
-type others struct {
-	away    []away       // who is there, by user id and node
-	reading int          // how many are reading it
-	heard   []Attendance // what has been said since
-
-	// Reads are numbered, for one that has begun earlier may end later: asked
-	// is how many have begun, read the newest that has brought the list, and
-	// missed how many had begun when something may have been missed.
-	asked, read, missed uint32
-}
-
-// known reports whether the list is up to date.
-func (o *others) known() bool { return o.read > o.missed }
-
-// far returns what other servers have said. The room's lock is held.
-func (r *liveRoom) far() *others {
-	if r.others == nil {
-		r.others = &others{}
-	}
-	return r.others
+	presence presence.Room // has a lock of its own
 }
 
 // roomTable holds the live rooms.
@@ -81,6 +55,7 @@ func (s *Server) acquire(id string) *liveRoom {
 	if r == nil {
 		r = &liveRoom{srv: s, id: id}
 		r.Topic.Init(s.hub, r)
+		r.presence.Init(&r.Topic)
 		sh.rooms[id] = r
 	}
 	r.refs++
@@ -188,7 +163,7 @@ func (r *liveRoom) show(ctx context.Context, f func(context.Context) (Page, erro
 		page, turn, err = r.read(ctx, f)
 	}
 	if turn {
-		r.suspect()
+		r.markStale()
 	}
 	return page, err
 }

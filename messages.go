@@ -205,7 +205,7 @@ func (c *call) send(ctx context.Context, in visit) error {
 	if c.s != nil {
 		// Before the message: behind it, a connection that is still busy with
 		// it would miss the signal.
-		in.room.shows(author, false)
+		in.room.presence.SetTyping(author, false)
 	}
 	return c.commit(ctx, in.room, &commit{
 		change: Change{Kind: ChangeCreate, Message: c.message},

@@ -15,16 +15,10 @@ func (r *Room) Online(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer done()
-	if err := live.attend(ctx); err != nil {
+	if err := live.presence.Load(ctx); err != nil {
 		return nil, err
 	}
-	live.mu.Lock()
-	defer live.mu.Unlock()
-	ids := make([]string, 0, len(live.here.here))
-	for _, p := range live.here.here {
-		ids = append(ids, p.who.ID())
-	}
-	return ids, nil
+	return live.presence.IDs(), nil
 }
 
 // Typing shows the user as typing in the room, or not any more. It ends by
@@ -34,10 +28,10 @@ func (r *Room) Typing(user User, active bool) {
 		return
 	}
 	if live := r.srv.peek(r.id); live != nil {
-		live.shows(public(&user), active)
+		live.presence.SetTyping(public(&user), active)
 		live.release()
-	} else if c := r.srv.cluster; c != nil && ValidRoomID(r.id) {
-		c.relay(r.id, public(&user), active)
+	} else if ValidRoomID(r.id) {
+		r.srv.presence.RelayTyping(r.id, public(&user), active)
 	}
 }
 
@@ -62,7 +56,7 @@ var showingTyping = command{
 	take: func(c *call) { c.cmd.Active = c.wire.Active },
 	run: func(c *call, _ context.Context, in visit) error {
 		if in.room.Topic.Len() > 0 {
-			in.room.shows(public(&c.cmd.User), c.cmd.Active)
+			in.room.presence.SetTyping(public(&c.cmd.User), c.cmd.Active)
 		}
 		return nil
 	},
@@ -83,7 +77,7 @@ func (c *call) listOnline(ctx context.Context, in visit) error {
 	if limit == 0 {
 		limit = l.Presence
 	}
-	if err := r.attend(ctx); err != nil {
+	if err := r.presence.Load(ctx); err != nil {
 		return err
 	}
 	after, ok := readCursor(c.cursor)
@@ -91,7 +85,7 @@ func (c *call) listOnline(ctx context.Context, in visit) error {
 		return errCursor
 	}
 	o := &wire.Online{Type: string(c.cmd.Type), Ref: c.wire.Ref, Room: r.id}
-	o.Online, o.Users, o.More = r.online(nil, after, min(limit, l.Presence), l.PageBytes)
+	o.Online, o.Users, o.More = r.presence.List(nil, after, min(limit, l.Presence), l.PageBytes)
 	if n := len(o.Users); o.More && n > 0 {
 		o.Cursor = makeCursor(o.Users[n-1].ID)
 	}

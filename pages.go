@@ -18,40 +18,22 @@ import (
 // messageSize is about the size of a message's frame without its author's name
 // and avatar: what is bounded tightly is guessed, what is not is measured.
 func messageSize(m *Message) int {
-	n := 256 + quoted(m.Content) + len(m.User) + len(m.Nonce) + len(m.ReplyTo) + len(m.Thread) + len(m.Meta)
+	n := 256 + wire.StringSize(m.Content) + len(m.User) + len(m.Nonce) + len(m.ReplyTo) + len(m.Thread) + len(m.Meta)
 	for _, id := range m.Mentions {
-		n += quoted(id)
+		n += wire.StringSize(id)
 	}
 	for i := range m.Attachments {
 		a := &m.Attachments[i]
-		n += 128 + quoted(a.URL) + quoted(a.Name) + quoted(a.Type) + len(a.Meta)
+		n += 128 + wire.StringSize(a.URL) + wire.StringSize(a.Name) + wire.StringSize(a.Type) + len(a.Meta)
 	}
 	return n
-}
-
-func userSize(u *wire.User) int {
-	return len(`{"id":,"name":,"avatar":},`) + quoted(u.ID) + quoted(u.Name) + quoted(u.Avatar)
 }
 
 // roomSize leaves out the last message.
 func roomSize(w *wire.Room) int {
-	n := 256 + quoted(w.ID) + quoted(w.Title) + quoted(w.Topic) + quoted(w.Avatar) + len(w.Meta)
+	n := 256 + wire.StringSize(w.ID) + wire.StringSize(w.Title) + wire.StringSize(w.Topic) + wire.StringSize(w.Avatar) + len(w.Meta)
 	for i := range w.Peers {
-		n += userSize(&w.Peers[i])
-	}
-	return n
-}
-
-// quoted is how many bytes s takes as a JSON string, with a comma, at most.
-func quoted(s string) int {
-	n := len(s) + len(`"",`)
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ':
-			n += len(`\u0000`) - 1
-		case c == '"', c == '\\':
-			n++
-		}
+		n += wire.UserSize(&w.Peers[i])
 	}
 	return n
 }

@@ -63,9 +63,9 @@ func (q *repairs) next() {
 		delete(q.waiting, r)
 		q.length.Add(-1)
 		q.mu.Unlock()
-		looks := r.note((*upkeep).again)
+		busy := r.note((*upkeep).retry)
 		r.release()
-		if looks {
+		if busy {
 			return
 		}
 	}

@@ -206,8 +206,8 @@ func (s *Server) roomNow(ctx context.Context, info *RoomInfo) wire.Reply {
 	w := s.wireRoom(info, s.names.Many(ctx, info.Peers))
 	r := s.acquire(w.ID)
 	defer r.release()
-	_ = r.attend(ctx) // where that fails, it is who is here
-	w.Online, _, _ = r.online(nil, "", 0, 0)
+	_ = r.presence.Load(ctx) // where that fails, it is who is here
+	w.Online = r.presence.Count()
 	return &w
 }
 

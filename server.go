@@ -18,6 +18,7 @@ import (
 	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/outage"
+	"github.com/gabblehq/chat/internal/presence"
 	"github.com/gabblehq/chat/internal/rest"
 	"github.com/gabblehq/chat/internal/safelog"
 	"github.com/gabblehq/chat/internal/turn"
@@ -56,6 +57,7 @@ type Server struct {
 	revoked   revocations
 	dismissed dismissals
 	cluster   *cluster // nil: nobody shares the store
+	presence  *presence.Board
 	repairs   repairs
 
 	guests struct { // sessions that have not said who they are
@@ -136,7 +138,9 @@ func New(o *Options) (*Server, error) {
 	s.timers.At(time.Now().Add(expirySweepEvery), &expirySweep{srv: s})
 	s.repairs.free = l.Backfill
 	s.health = watchStore(s)
-	if s.cluster = newCluster(s); s.cluster != nil {
+	s.cluster = newCluster(s)
+	s.presence = newPresence(s)
+	if s.cluster != nil {
 		s.cluster.run()
 	}
 	return s, nil
@@ -146,7 +150,7 @@ func New(o *Options) (*Server, error) {
 // did meanwhile their hints tell, or Watch that it has missed some.
 func (s *Server) healed() {
 	for r := range s.rooms.each {
-		r.note((*upkeep).again)
+		r.note((*upkeep).retry)
 		r.release()
 	}
 }
@@ -248,11 +252,6 @@ func (s *Server) name(prefix string, n uint64) string {
 // newID returns an id for a message.
 func newID(at time.Time) string {
 	return ulid.MustNew(ulid.Timestamp(at), rand.Reader).String()
-}
-
-// tick is a time in milliseconds that begins a day before the Server's; it wraps.
-func (s *Server) tick(t time.Time) uint32 {
-	return uint32((t.Sub(s.start) + 24*time.Hour).Milliseconds())
 }
 
 // now is the time as it is stored: UTC, in whole milliseconds.

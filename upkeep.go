@@ -8,9 +8,9 @@ import "time"
 // somebody has to look: the room's committer, of whom there is one at a time.
 // Nobody looks while nobody follows the room; who comes first has it looked at.
 //
-//	       suspect
-//	sure ───────────▶ unsure ◀──────────── deferred
-//	  ▲                 │     again            ▲
+//	       markStale
+//	inSync ─────────▶ stale ◀──────────── deferred
+//	  ▲                 │     retry            ▲
 //	  └─────────────────┤                      │
 //	  the committer looks                      │
 //	                    └──────────────────────┘
@@ -20,98 +20,98 @@ import "time"
 // liveRoom.note), so that a wake-up cannot fall between two looks: who follows
 // is counted before, who commits asks due once more before they stop.
 
-// doubt is whether the topic may lack something of the log.
-type doubt uint8
+// logState is whether the topic may lack something of the log.
+type logState uint8
 
 const (
-	sure     doubt = iota
-	unsure         // the log may hold what the topic has not been told of
-	deferred       // unsure, but the store does not say: a timer, or its return, asks again
+	inSync   logState = iota
+	stale             // the log may hold what the topic has not been told of
+	deferred          // stale, but the store does not say: a timer, or its return, asks again
 )
 
-// maxHints is how many hints a room keeps that it has not heeded: beyond that,
+// maxHints is how many hints a room keeps that it has not applied: beyond that,
 // reading the store is the shorter way.
 const maxHints = 64
 
 // upkeep is what there is to look after in a room. The room's lock guards it.
 // followed says whether anybody follows the room, as of under that lock.
 type upkeep struct {
-	doubt      doubt
-	committing bool  // somebody is the room's committer
-	told       *told // nil: no hints that have not been heeded
+	state      logState
+	committing bool       // somebody is the room's committer
+	queued     *hintQueue // nil: no hints that have not been applied
 }
 
-// told is what others have told of the log.
-type told struct {
+// hintQueue is what others have told of the log.
+type hintQueue struct {
 	hints []Hint
 	since time.Time
 }
 
-// lateHint is how long a hint may wait to be heeded before it is taken for news
+// lateHint is how long a hint may wait to be applied before it is taken for news
 // that this server does not know: most are within a moment, but for a committer
 // whom the store keeps waiting.
 const lateHint = 50 * time.Millisecond
 
-// current reports whether all that has been heard of is known here, or is about
+// current reports whether all that has been told is known here, or is about
 // to be.
 func (u *upkeep) current(now time.Time) bool {
-	return u.doubt == sure && (u.told == nil || now.Sub(u.told.since) < lateHint)
+	return u.state == inSync && (u.queued == nil || now.Sub(u.queued.since) < lateHint)
 }
 
-// suspect notes that the log may hold what the topic has not been told of.
-func (u *upkeep) suspect() { u.doubt = unsure }
+// markStale notes that the log may hold what the topic has not been told of.
+func (u *upkeep) markStale() { u.state = stale }
 
-// again has a doubt that was deferred looked after.
-func (u *upkeep) again() {
-	if u.doubt == deferred {
-		u.doubt = unsure
+// retry has a repair that was deferred done.
+func (u *upkeep) retry() {
+	if u.state == deferred {
+		u.state = stale
 	}
 }
 
 // postpone notes that the store does not say.
-func (u *upkeep) postpone() { u.doubt = deferred }
+func (u *upkeep) postpone() { u.state = deferred }
 
 // compared notes whether the log was found to end where the topic does.
 func (u *upkeep) compared(same bool) {
-	if u.again(); !same {
-		u.suspect()
+	if u.retry(); !same {
+		u.markStale()
 	}
 }
 
-// hear notes a hint.
-func (u *upkeep) hear(h Hint, followed bool) {
+// addHint notes a hint.
+func (u *upkeep) addHint(h Hint, followed bool) {
 	switch {
-	case !followed || u.told != nil && len(u.told.hints) == maxHints:
-		u.told = nil
-		u.suspect()
-	case u.told == nil:
-		u.told = &told{[]Hint{h}, time.Now()}
+	case !followed || u.queued != nil && len(u.queued.hints) == maxHints:
+		u.queued = nil
+		u.markStale()
+	case u.queued == nil:
+		u.queued = &hintQueue{[]Hint{h}, time.Now()}
 	default:
-		u.told.hints = append(u.told.hints, h)
+		u.queued.hints = append(u.queued.hints, h)
 	}
 }
 
-// takeHints hands the committer what has been heard.
+// takeHints hands the committer the hints.
 func (u *upkeep) takeHints() (hints []Hint) {
-	if u.told != nil {
-		hints, u.told = u.told.hints, nil
+	if u.queued != nil {
+		hints, u.queued = u.queued.hints, nil
 	}
 	return hints
 }
 
-// takeDoubt reports whether the committer is to look now, who is sure
-// afterwards unless it says otherwise.
-func (u *upkeep) takeDoubt(followed bool) bool {
-	if u.doubt != unsure || !followed {
+// takeStale reports whether the committer is to repair the topic now, which is in
+// sync afterwards unless it says otherwise.
+func (u *upkeep) takeStale(followed bool) bool {
+	if u.state != stale || !followed {
 		return false
 	}
-	u.doubt = sure
+	u.state = inSync
 	return true
 }
 
 // due reports whether somebody has to look.
 func (u *upkeep) due(followed bool) bool {
-	return u.told != nil || u.doubt == unsure && followed
+	return u.queued != nil || u.state == stale && followed
 }
 
 // start reports whether the caller has to get a committer going.
@@ -140,36 +140,36 @@ func (u *upkeep) stop(waits, followed bool) bool {
 
 // note notes something that may have to be looked after, and has that done. It
 // reports whether somebody looks.
-func (r *liveRoom) note(event func(*upkeep)) (looks bool) {
+func (r *liveRoom) note(event func(*upkeep)) (busy bool) {
 	leave := r.srv.inUse.Enter() // else nobody is here any more
 	r.mu.Lock()
 	event(&r.upkeep)
-	looks = leave && r.upkeep.due(r.followed())
+	busy = leave && r.upkeep.due(r.followed())
 	run := leave && r.upkeep.start(r.followed())
 	r.mu.Unlock()
 	if run {
 		r.hold()
-		r.srv.workers.commits.Run(mender{r})
+		r.srv.workers.commits.Run(repairer{r})
 	} else if leave {
 		r.srv.inUse.Leave()
 	}
-	return looks
+	return busy
 }
 
 // followed reports whether anybody follows the room on this server.
 func (r *liveRoom) followed() bool { return r.Topic.Len() > 0 }
 
-// nudge has what is due looked after, now that somebody follows the room.
-func (r *liveRoom) nudge() { r.note(func(*upkeep) {}) }
+// wakeCommitter has what is due looked after, now that somebody follows the room.
+func (r *liveRoom) wakeCommitter() { r.note(func(*upkeep) {}) }
 
-// suspect has somebody look whether the log holds what the topic does not.
-func (r *liveRoom) suspect() { r.note((*upkeep).suspect) }
+// markStale has somebody look whether the log holds what the topic does not.
+func (r *liveRoom) markStale() { r.note((*upkeep).markStale) }
 
-// mender is a committer that nobody's commit has called for.
-type mender struct{ *liveRoom }
+// repairer is a committer that nobody's commit has called for.
+type repairer struct{ *liveRoom }
 
-func (m mender) Work() {
-	defer m.srv.inUse.Leave()
-	defer m.release()
-	m.commitGroup()
+func (p repairer) Work() {
+	defer p.srv.inUse.Leave()
+	defer p.release()
+	p.commitGroup()
 }

@@ -56,19 +56,19 @@ func (w *world) committer() {
 		}
 	}
 	c.steps = []func(){
-		func() { // heed
+		func() { // applyHints
 			for _, h := range w.takeHints() {
 				switch {
 				case h.Head.Rev <= w.topic:
 				case h.After <= w.topic:
 					w.topic = h.Head.Rev
 				default:
-					w.note((*upkeep).suspect)
+					w.note((*upkeep).markStale)
 				}
 			}
 		},
-		func() { // makeSure
-			if !w.takeDoubt(w.followed()) {
+		func() { // repair
+			if !w.takeStale(w.followed()) {
 				c.steps = append(c.steps, stop)
 				return
 			}
@@ -89,7 +89,7 @@ func (w *world) committer() {
 				if w.quietAgain {
 					again = w.quiet
 				}
-				w.spawn("timer", func() { again((*upkeep).again) })
+				w.spawn("timer", func() { again((*upkeep).retry) })
 			}, stop)
 		},
 	}
@@ -105,7 +105,7 @@ func (w *world) appends(lost bool) {
 		h = Hint{Head: Position{Rev: w.log}, After: w.log - 1}
 	}, func() {
 		if !lost {
-			w.note(func(u *upkeep) { u.hear(h, w.followed()) })
+			w.note(func(u *upkeep) { u.addHint(h, w.followed()) })
 			return
 		}
 		w.compare()
@@ -119,9 +119,9 @@ func (w *world) compare() {
 		if !w.followed() {
 			c.steps = append(c.steps, func() { // liveRoom.outdate
 				if w.quietOutdate {
-					w.quiet((*upkeep).suspect)
+					w.quiet((*upkeep).markStale)
 				} else {
-					w.note((*upkeep).suspect)
+					w.note((*upkeep).markStale)
 				}
 			})
 			return
@@ -245,10 +245,10 @@ func TestUpkeepInEveryOrder(t *testing.T) {
 func TestUpkeepBoundsHints(t *testing.T) {
 	var u upkeep
 	for i := range maxHints {
-		u.hear(Hint{Head: Position{Rev: int64(i)}}, true)
+		u.addHint(Hint{Head: Position{Rev: int64(i)}}, true)
 	}
-	require.Equal(t, sure, u.doubt)
-	u.hear(Hint{}, true)
-	require.Equal(t, unsure, u.doubt)
+	require.Equal(t, inSync, u.state)
+	u.addHint(Hint{}, true)
+	require.Equal(t, stale, u.state)
 	require.Empty(t, u.takeHints())
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,7 +11,9 @@ import (
 
 // filler reads pages for lagging cursors: a bounded number at once, equal
 // ones together, with goroutines that live only while there is something to
-// read.
+// read. Of the cursors of one sink one has its turn: what is read for the others
+// meanwhile could not go out. A page counts as being read until all who wait for
+// it have been offered it, so that pages do not pile up.
 type filler struct {
 	hub *Hub
 	max int
@@ -20,6 +23,8 @@ type filler struct {
 	groups  map[fillKey]*fillGroup
 	queue   []*fillGroup
 	running int
+	turns   map[Sink]*fillTurn
+	nturns  atomic.Int64 // how many, to be seen without the lock
 
 	kept     map[fillKey]keptPage
 	keptSize int // bytes
@@ -37,6 +42,24 @@ type fillGroup struct {
 	key   fillKey
 	subs  []*Sub
 	packs bool // some of them take packed frames
+
+	left atomic.Int64  // of subs, those that have not been offered the page
+	done chan struct{} // closed when left is 0
+}
+
+// offered notes that one of those who wait has been offered the page.
+func (g *fillGroup) offered() {
+	if g != nil && g.left.Add(-1) == 0 {
+		close(g.done)
+	}
+}
+
+// fillTurn says which cursor of a sink has pages read, until it needs no more or
+// has failed to get one, and who comes next.
+type fillTurn struct {
+	sub     *Sub
+	asked   bool // for a page, since its turn began
+	waiting []*Sub
 }
 
 // sharedPage is a page with its frames joined into writes, for all who asked.
@@ -50,17 +73,28 @@ type sharedPage struct {
 const retryAfter = time.Second
 
 func (f *filler) init(h *Hub, max int) {
-	f.hub, f.max, f.groups = h, max, make(map[fillKey]*fillGroup)
+	f.hub, f.max, f.groups, f.turns = h, max, make(map[fillKey]*fillGroup), make(map[Sink]*fillTurn)
 }
 
 func (f *filler) wait() { f.wg.Wait() }
 
+// request has a page read, when it is the cursor's turn. The members' lock is
+// held.
 func (f *filler) request(t *Topic, s *Sub) {
 	key := fillKey{t, s.cursor, t.origin(s)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if turn := f.turns[s.sink]; turn == nil {
+		f.turns[s.sink] = &fillTurn{sub: s, asked: true}
+		f.nturns.Add(1)
+	} else if turn.sub != s {
+		turn.waiting = append(turn.waiting, s)
+		return
+	} else {
+		turn.asked = true
+	}
 	if page := f.recall(key, s.flags&packs != 0); page != nil {
-		f.hub.lanes[s.lane].deliver(result{s, page, nil})
+		f.hub.lanes[s.lane].deliver(result{sub: s, page: page})
 		return
 	}
 	if g := f.groups[key]; g != nil {
@@ -68,7 +102,7 @@ func (f *filler) request(t *Topic, s *Sub) {
 		g.packs = g.packs || s.flags&packs != 0
 		return
 	}
-	g := &fillGroup{key: key, subs: []*Sub{s}, packs: s.flags&packs != 0}
+	g := &fillGroup{key: key, subs: []*Sub{s}, packs: s.flags&packs != 0, done: make(chan struct{})}
 	f.groups[key] = g
 	f.queue = append(f.queue, g)
 	if f.running < f.max && f.hub.ctx.Err() == nil {
@@ -76,6 +110,44 @@ func (f *filler) request(t *Topic, s *Sub) {
 		f.wg.Add(1)
 		go f.work()
 	}
+}
+
+// granted reports whether the cursor's turn has begun, and it has not asked for a
+// page yet.
+func (f *filler) granted(s *Sub) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	turn := f.turns[s.sink]
+	return turn != nil && turn.sub == s && !turn.asked
+}
+
+// pass ends a cursor's turn, or its waiting for one: it needs no page any more,
+// or gets none now. The members' lock is held.
+func (f *filler) pass(s *Sub) {
+	if f.nturns.Load() == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	turn := f.turns[s.sink]
+	if turn == nil {
+		return
+	}
+	if turn.sub != s {
+		if i := slices.Index(turn.waiting, s); i >= 0 {
+			turn.waiting = slices.Delete(turn.waiting, i, i+1)
+		}
+		return
+	}
+	if len(turn.waiting) == 0 {
+		delete(f.turns, s.sink)
+		f.nturns.Add(-1)
+		return
+	}
+	turn.sub, turn.asked = turn.waiting[0], false
+	turn.waiting = shift(turn.waiting, 1)
+	// By its lane: its members' lock is another.
+	f.hub.lanes[turn.sub.lane].wakeUp(turn.sub)
 }
 
 func (f *filler) work() {
@@ -112,8 +184,9 @@ func (f *filler) serve(g *fillGroup) {
 		f.keep(g.key, page, g.packs)
 		f.mu.Unlock()
 	}
+	g.left.Store(int64(len(g.subs)))
 	for _, s := range g.subs {
-		f.hub.lanes[s.lane].deliver(result{s, page, err})
+		f.hub.lanes[s.lane].deliver(result{s, page, err, g})
 	}
 	if err != nil && f.hub.ctx.Err() == nil {
 		f.hub.opt.Logger.Warn("hub: page for lagging cursors not read", "error", err, "cursors", len(g.subs))
@@ -122,6 +195,10 @@ func (f *filler) serve(g *fillGroup) {
 				s.Wake()
 			}
 		})
+	}
+	select {
+	case <-g.done:
+	case <-f.hub.ctx.Done():
 	}
 }
 

@@ -37,9 +37,10 @@ type counts struct{ passes, writes, delivered, refused atomic.Int64 }
 
 // result is a page for one subscription.
 type result struct {
-	sub  *Sub
-	page *sharedPage
-	err  error
+	sub   *Sub
+	page  *sharedPage
+	err   error
+	group *fillGroup // that it was read for; nil: it was kept
 }
 
 // pass is one walk over a topic's members on a lane.
@@ -356,7 +357,19 @@ func (l *walker) wake(s *Sub) {
 		return
 	}
 	s.flags &^= blocked
+	if s.flags&filling != 0 && l.hub.fills.granted(s) {
+		s.flags &^= filling
+	}
+	defer l.pass(s)
 	l.serve(t, s)
+}
+
+// pass lets another cursor of the sink have pages read, if this one needs none:
+// one that is blocked goes on when the sink can take more.
+func (l *walker) pass(s *Sub) {
+	if s.flags&(filling|blocked) == 0 {
+		l.hub.fills.pass(s)
+	}
 }
 
 // serve gives a subscription by itself what it lacks, as far as the sink
@@ -441,9 +454,9 @@ func (l *walker) fill(t *Topic, s *Sub) {
 
 // receive gives a subscription the page that it has waited for.
 func (l *walker) receive(r result) {
+	defer r.group.offered()
 	defer l.hub.rescue("a lane")
 	s := r.sub
-	t := s.topic
 	m := s.list()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -452,13 +465,21 @@ func (l *walker) receive(r result) {
 	}
 	s.flags &^= filling
 	if r.err != nil {
+		l.hub.fills.pass(s)
 		s.flags |= blocked // until the retry wakes it
 		return
 	}
+	defer l.pass(s)
+	l.take(s, r.page)
+}
+
+// take sends a subscription the page that it has waited for, as far as the sink
+// takes it. The members' lock is held.
+func (l *walker) take(s *Sub, p *sharedPage) {
+	t := s.topic
 	if s.flags&blocked != 0 {
 		return // a signal was refused: Wake will have the page read again
 	}
-	p := r.page
 	epoch, gen := t.current()
 	if epoch != p.Epoch {
 		l.serve(t, s) // the log has another epoch since the page was read
@@ -486,6 +507,7 @@ func (l *walker) receive(r result) {
 		// The log says that there is nothing where the topic has seen
 		// something: it lags behind itself, or has been rolled back. Asking
 		// again at once would be asking without end.
+		l.hub.fills.pass(s)
 		s.flags |= blocked
 		time.AfterFunc(retryAfter, s.Wake)
 		return

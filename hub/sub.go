@@ -19,7 +19,7 @@ type flags uint8
 const (
 	attached flags = 1 << iota
 	blocked        // the sink has refused; its owner will call Wake
-	filling        // a page is being read
+	filling        // a page is being read, or will be when it is the cursor's turn
 	lagging        // has to be told when it has reached the head
 	foreign        // the cursor comes from outside: see entry.after
 	packs          // the sink takes packed frames
@@ -107,6 +107,7 @@ func (s *Sub) Detach() {
 	}
 	s.index, s.flags = -1, 0
 	t.subs.Add(-1)
+	t.hub.fills.pass(s)
 }
 
 // Wake tells the hub that the subscription's sink, which had refused frames,

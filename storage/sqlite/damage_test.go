@@ -49,7 +49,7 @@ func TestDamagedRecord(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, changes.Entries, 6)
 	}
-	require.Equal(t, 3, strings.Count(logged.String(), "a record is damaged"), "each once: %s", logged.String())
+	logged.await(t, "a record is damaged", 3)
 	require.True(t, one(t, s, "a", message("1", "1")).Duplicate)
 
 	edit := chat.Change{Kind: chat.ChangeEdit, At: time.Now(), Message: chat.Message{ID: before[1].ID, Content: "new"}}
@@ -85,7 +85,7 @@ func TestDamagedSettings(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, rooms, 1)
 	}
-	require.Equal(t, 1, strings.Count(logged.String(), "a record is damaged"))
+	logged.await(t, "a record is damaged", 1)
 }
 
 // lockedBuffer is a buffer for several goroutines.
@@ -98,6 +98,15 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
+}
+
+// await waits until a text has been logged, which is soon after what it is about,
+// and wants it to be there so many times.
+func (l *lockedBuffer) await(t *testing.T, text string, times int) {
+	t.Helper()
+	count := func() int { return strings.Count(l.String(), text) }
+	require.Eventually(t, func() bool { return count() >= times }, time.Minute, time.Millisecond, "%q: %s", text, l)
+	require.Equal(t, times, count(), "%q: %s", text, l)
 }
 
 func (l *lockedBuffer) String() string {

@@ -1,4 +1,4 @@
-package chat
+package presence
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gabblehq/chat/internal/names"
+	"github.com/gabblehq/chat/internal/wire"
 )
 
 // cpuTime is what the thread has used: others may keep the machine busy.
@@ -24,34 +25,34 @@ func cpuTime(t *testing.T) time.Duration {
 func TestPresenceOfManyIsNotQuadratic(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s := presenceServer()
+	b := newBoard(t, func(o *Options) { o.Peers = &Peers{Node: "self"} })
 	comeAndGo := func(n int) time.Duration {
-		r := presenceRoom(s)
+		r := b.room()
 		came, left := make([]*names.Identity, n), make([]*names.Identity, n)
 		for i := range n {
-			came[i], left[i] = identityOf(&User{ID: fmt.Sprint("new", i)}), identityOf(&User{ID: fmt.Sprint("old", i)})
+			came[i], left[i] = identity(fmt.Sprint("new", i)), identity(fmt.Sprint("old", i))
 		}
 		start := cpuTime(t)
 		for i := range n {
-			r.here.note(came[i], true)
-			r.here.note(left[i], false)
+			r.addNews(came[i], true)
+			r.addNews(left[i], false)
 		}
 		return cpuTime(t) - start
 	}
 	elsewhere := func(n int) time.Duration {
-		r := presenceRoom(s)
-		list := make([]Attendance, n)
+		r := b.room()
+		list := make([]Seat, n)
 		for i := range list {
 			id := fmt.Sprintf("u%07d", (i*7919)%n)
-			list[i] = Attendance{Node: "a", User: User{ID: id, Name: id}}
+			list[i] = Seat{Node: "a", User: wire.User{ID: id, Name: id}}
 		}
 		start := cpuTime(t)
-		r.mergeAway(list, true)
+		r.merge(list, true)
 		for i := range list {
 			list[i].Gone = true
 		}
-		r.mergeAway(list, false)
-		require.Empty(t, r.here.here)
+		r.merge(list, false)
+		require.Empty(t, r.people)
 		return cpuTime(t) - start
 	}
 	for name, f := range map[string]func(int) time.Duration{"come and go": comeAndGo, "elsewhere": elsewhere} {

@@ -7,10 +7,10 @@ import (
 	"github.com/gabblehq/chat/internal/work"
 )
 
-// remake makes a room that the store has lost anew, with the settings that it
+// recreate makes a room that the store has lost anew, with the settings that it
 // had, and appends the changes. It returns nil where the settings are not
 // known.
-func (r *liveRoom) remake(changes []Change) (results []Result, err error) {
+func (r *liveRoom) recreate(changes []Change) (results []Result, err error) {
 	r.mu.Lock()
 	info := r.info
 	r.mu.Unlock()
@@ -32,17 +32,17 @@ func (r *liveRoom) remake(changes []Change) (results []Result, err error) {
 	return results[1:], nil
 }
 
-// makeSure compares the log with the topic where there is a doubt, and tries
+// repair compares the log with the topic where this may be stale, and tries
 // again in a second where the store does not say.
-func (r *liveRoom) makeSure() {
+func (r *liveRoom) repair() {
 	r.mu.Lock()
-	look := r.upkeep.takeDoubt(r.followed())
-	if look && !r.srv.repairs.begin(r) {
+	begin := r.upkeep.takeStale(r.followed())
+	if begin && !r.srv.repairs.begin(r) {
 		r.upkeep.postpone() // until it is its turn
-		look = false
+		begin = false
 	}
 	r.mu.Unlock()
-	if !look {
+	if !begin {
 		return
 	}
 	err := guard(r.catchUp)
@@ -58,18 +58,18 @@ func (r *liveRoom) makeSure() {
 		return // looked after when the store answers again
 	}
 	r.hold()
-	r.srv.timers.At(time.Now().Add(doubtFor), (*doubtTimer)(r))
+	r.srv.timers.At(time.Now().Add(retryAfter), (*retryTimer)(r))
 }
 
-// doubtFor is how long a room waits before it asks the store again.
-const doubtFor = time.Second
+// retryAfter is how long a room waits before it asks the store again.
+const retryAfter = time.Second
 
-// doubtTimer has a committer make sure.
-type doubtTimer liveRoom
+// retryTimer has a committer repair the topic.
+type retryTimer liveRoom
 
-func (d *doubtTimer) Ring(time.Time) {
+func (d *retryTimer) Ring(time.Time) {
 	r := (*liveRoom)(d)
-	r.note((*upkeep).again)
+	r.note((*upkeep).retry)
 	r.release()
 }
 
@@ -119,7 +119,7 @@ func (r *liveRoom) catchUp() error {
 			r.Topic.Skip(epoch, page.Head.Rev) // nobody can go on from there
 			return nil
 		}
-		r.spoken(page.Entries)
+		r.endTyping(page.Entries)
 		frames := r.entryFrames(r.srv.ctx, page.Entries, head)
 		if r.Topic.Append(epoch, head, page.Through, true, frames) && page.Through >= page.Head.Rev {
 			return nil
@@ -153,7 +153,7 @@ func (r *liveRoom) vanished() error {
 		}
 		if at[0].Rev >= 0 { // there again, or lost
 			if at[0] == (Position{}) {
-				if made, err := r.remake(nil); err != nil {
+				if made, err := r.recreate(nil); err != nil {
 					return err
 				} else if made == nil {
 					r.gone()
