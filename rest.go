@@ -3,7 +3,9 @@ package chat
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,13 +18,14 @@ import (
 func (s *Server) routes() *rest.Mux {
 	m := &rest.Mux{}
 	m.Handle("GET /ws", s.upgrade)
-	m.Handle("GET /healthz", s.healthz)
-	m.Handle("GET /readyz", s.readyz)
-	for _, k := range s.commands {
+	for _, typ := range slices.Sorted(maps.Keys(s.commands)) { // the same every time
+		k := s.commands[typ]
 		for _, at := range k.routes {
 			m.Handle(at.pattern, func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, k, &at) })
 		}
 	}
+	m.Handle("GET /healthz", s.healthz)
+	m.Handle("GET /readyz", s.readyz)
 	m.Else(s.notHere)
 	return m
 }
@@ -220,8 +223,9 @@ func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 		s.writeStatus(w, r, http.StatusMethodNotAllowed, &Error{Code: CodeInvalid, Message: "not by " + clip(r.Method)})
 		return
 	}
-	msg := "nothing at " + clip(r.Method+" "+r.URL.Path) + " under the mount; there are /ws, /rooms, /direct, /healthz and /readyz"
-	for _, known := range []string{"/ws", "/rooms", "/direct", "/healthz", "/readyz"} {
+	roots := s.mux.Roots()
+	msg := "nothing at " + clip(r.Method+" "+r.URL.Path) + " under the mount; there are " + strings.Join(roots[:len(roots)-1], ", ") + " and " + roots[len(roots)-1]
+	for _, known := range roots {
 		if i := strings.Index(r.URL.Path, known); i > 0 {
 			msg = "the chat was asked for " + clip(r.URL.Path) + ": mount it with http.StripPrefix(" + strconv.Quote(clip(r.URL.Path[:i])) + ", srv)"
 		}

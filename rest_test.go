@@ -241,6 +241,31 @@ func TestACommandIsALineOfTheTable(t *testing.T) {
 	require.Equal(t, "PUT", w.Header().Get("Allow"), "of methods that only it is reached by, too")
 }
 
+// TestAListOfRoomsIsLookedAtAgain: a permission may end while the list is made.
+func TestAListOfRoomsIsLookedAtAgain(t *testing.T) {
+	var srv *chat.Server
+	ended := false
+	srv = newServer(t, chat.Options{Authorize: func(ctx context.Context, user chat.User, _ chat.Action, room chat.RoomInfo) error {
+		if room.ID != "secret" {
+			return nil
+		}
+		if ended {
+			return chat.ErrForbidden
+		}
+		ended = true
+		return srv.Revoke(ctx, user.ID, room.ID)
+	}})
+	for _, id := range []string{"open", "secret"} {
+		_, err := srv.Room(id).Create(t.Context(), chat.RoomInfo{})
+		require.NoError(t, err)
+	}
+	w := asked(t, srv, "GET", "/rooms", "")
+	require.Equal(t, http.StatusOK, w.Code, "%s", w.Body)
+	require.True(t, ended)
+	require.Contains(t, w.Body.String(), "open")
+	require.NotContains(t, w.Body.String(), "secret")
+}
+
 // TestAReadThatIsKeptIsNotDone: what a middleware keeps to itself shows nothing,
 // and is answered as anything else that is kept.
 func TestAReadThatIsKeptIsNotDone(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 type Mux struct {
 	mux     http.ServeMux
 	methods []string
+	roots   []string
 }
 
 // catchAll is the pattern of what nothing else is there for.
@@ -20,14 +21,22 @@ const catchAll = "/"
 // Handle adds what is there for a pattern, which begins with its method.
 func (m *Mux) Handle(pattern string, f http.HandlerFunc) {
 	m.mux.HandleFunc(pattern, f)
-	method, _, _ := strings.Cut(pattern, " ")
+	method, path, _ := strings.Cut(pattern, " ")
 	m.methods = append(m.methods, method)
 	if method == http.MethodGet {
 		m.methods = append(m.methods, http.MethodHead)
 	}
 	slices.Sort(m.methods)
 	m.methods = slices.Compact(m.methods)
+	root, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if root = "/" + root; !slices.Contains(m.roots, root) {
+		m.roots = append(m.roots, root)
+	}
 }
+
+// Roots are the first parts of the paths that there is something for, as they
+// were added.
+func (m *Mux) Roots() []string { return m.roots }
 
 // Else adds what is there for everything else.
 func (m *Mux) Else(f http.HandlerFunc) { m.mux.HandleFunc(catchAll, f) }

@@ -35,6 +35,8 @@ func TestMuxKnowsTheMethodsOfItsPaths(t *testing.T) {
 		require.Equal(t, http.StatusTeapot, w.Code)
 		require.Equal(t, allow, w.Header().Get("Allow"), path)
 	}
+	m.Handle("GET /ws", func(http.ResponseWriter, *http.Request) {})
+	require.Equal(t, []string{"/rooms", "/ws"}, m.Roots())
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/rooms/r/mark", nil))
 	require.Equal(t, http.StatusOK, w.Code)
