@@ -15,11 +15,11 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
-// connecting is what a connection has to pass before it is one, and
-// authenticating what says whose it is; both are asked for by more than frames.
+// connectCommand is what a connection has to pass before it is one, and
+// authCommand what says whose it is; both are asked for by more than frames.
 var (
-	connecting     = command{typ: CmdConnect, class: ClassConnect, run: func(*call, context.Context, visit) error { return nil }}
-	authenticating = command{typ: CmdAuth, class: ClassAuth, run: func(c *call, _ context.Context, _ visit) error { return c.authenticate() }}
+	connectCommand = command{typ: CmdConnect, class: ClassConnect, run: func(*call, context.Context, visit) error { return nil }}
+	authCommand    = command{typ: CmdAuth, class: ClassAuth, run: func(c *call, _ context.Context, _ visit) error { return c.authenticate() }}
 )
 
 // authenticate asks the host who is speaking.

@@ -89,7 +89,7 @@ func (c *Command) Class() Class {
 	if k := commands[c.Type]; k != nil {
 		return k.class
 	}
-	return unknown.class
+	return unknownCommand.class
 }
 
 // Handler handles one command. Its error answers the client: an [Error] as it

@@ -56,16 +56,16 @@ var commands = func(list ...*command) map[CommandType]*command {
 	}
 	return m
 }(
-	&connecting, &authenticating,
-	&joining, &leaving,
-	&sending, &editing, &deleting,
-	&readingHistory,
-	&listingMembers, &showingPresence, &showingTyping,
-	&listingRooms, &creatingRoom, &updatingRoom, &deletingRoom,
+	&connectCommand, &authCommand,
+	&joinCommand, &leaveCommand,
+	&messageCommand, &editCommand, &deleteCommand,
+	&historyCommand,
+	&membersCommand, &presenceCommand, &typingCommand,
+	&roomsCommand, &createRoomCommand, &updateRoomCommand, &deleteRoomCommand,
 )
 
-// unknown is what a command is of which there is no kind.
-var unknown = command{
+// unknownCommand is what a command is of which there is no kind.
+var unknownCommand = command{
 	class: ClassWrite,
 	run: func(*call, context.Context, visit) error {
 		return (&Error{Code: CodeInvalid, Message: "unknown type"}).WithField("type")
@@ -77,7 +77,7 @@ func (s *Server) kind(typ CommandType) *command {
 	if k := s.commands[typ]; k != nil {
 		return k
 	}
-	return &unknown
+	return &unknownCommand
 }
 
 // execute is the handler behind all middleware.

@@ -27,7 +27,7 @@ func TestEveryCommandHasAClass(t *testing.T) {
 		require.Equal(t, k.class, (&Command{Type: typ}).Class())
 	}
 	require.Equal(t, ClassWrite, (&Command{Type: "of a later protocol"}).Class())
-	err := unknown.run(nil, context.Background(), visit{})
+	err := unknownCommand.run(nil, context.Background(), visit{})
 	require.ErrorIs(t, err, ErrInvalid)
 }
 

@@ -51,8 +51,8 @@ func (r *Room) Delete(ctx context.Context, id string, hard bool) (Message, error
 	return cloneMessage(res.Message), err
 }
 
-// editing is the command that edits a message.
-var editing = command{
+// editCommand edits a message.
+var editCommand = command{
 	typ: CmdEdit, class: ClassWrite, action: ActionWrite,
 	take: (*call).takeEdit, foresee: (*call).foresee, run: (*call).edit, reply: (*call).changed,
 	routes: []route{{
@@ -61,8 +61,8 @@ var editing = command{
 	}},
 }
 
-// deleting is the command that deletes a message.
-var deleting = command{
+// deleteCommand deletes a message.
+var deleteCommand = command{
 	typ: CmdDelete, class: ClassWrite, action: ActionWrite,
 	take: (*call).takeDelete, run: (*call).delete, reply: (*call).changed,
 	routes: []route{{pattern: "DELETE /rooms/{room}/messages/{id}", status: http.StatusOK, read: (*call).readDelete}},

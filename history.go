@@ -49,8 +49,8 @@ func (r *liveRoom) own(p Page) Page {
 	return p
 }
 
-// readingHistory is the command that reads messages.
-var readingHistory = command{
+// historyCommand reads messages.
+var historyCommand = command{
 	typ: CmdHistory, class: ClassRead, action: ActionRead,
 	take: (*call).takeHistory, run: (*call).readHistory, reply: (*call).historyPage, again: (*call).mayRead,
 	routes: []route{

@@ -18,8 +18,8 @@ const joinedUsers = 8
 // crowds are lists of who is online, for as long as it takes to encode them.
 var crowds = sync.Pool{New: func() any { return new([]wire.User) }}
 
-// joining is the command that has its session follow a room.
-var joining = command{
+// joinCommand has its session follow a room.
+var joinCommand = command{
 	typ: CmdJoin, class: ClassJoin,
 	take: func(c *call) {
 		w := &c.wire
@@ -28,8 +28,8 @@ var joining = command{
 	run: (*call).joinRoom, silent: true, // the joined frame has to go out before the room's own
 }
 
-// leaving is the command that ends that.
-var leaving = command{typ: CmdLeave, class: ClassJoin, run: (*call).leaveRoom}
+// leaveCommand ends what joinCommand has begun.
+var leaveCommand = command{typ: CmdLeave, class: ClassJoin, run: (*call).leaveRoom}
 
 // takeJoin takes which room is joined, and from where on.
 func (c *call) takeJoin(j wire.Join) {

@@ -162,8 +162,8 @@ func abridge(m *Message) *Message {
 	return &short
 }
 
-// listingRooms is the command that lists the rooms that its user may read.
-var listingRooms = command{
+// roomsCommand lists the rooms that its user may read.
+var roomsCommand = command{
 	typ: CmdRooms, class: ClassRead,
 	take: (*call).takePage, run: (*call).listRooms, reply: (*call).shown, again: (*call).listAgain,
 	routes: []route{{pattern: "GET /rooms", status: http.StatusOK, read: (*call).readPage}},

@@ -105,8 +105,8 @@ func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
 	return cloneMessage(res.Message), err
 }
 
-// sending is the command that sends a message.
-var sending = command{
+// messageCommand sends a message.
+var messageCommand = command{
 	typ: CmdMessage, class: ClassWrite, action: ActionWrite, once: true,
 	take: (*call).takeMessage, check: (*call).checkMessage, run: (*call).send, reply: (*call).sent,
 	routes: []route{{

@@ -35,23 +35,23 @@ func (r *Room) Typing(user User, active bool) {
 	}
 }
 
-// listingMembers is the command that lists who is in a room.
-var listingMembers = command{
+// membersCommand lists who is in a room.
+var membersCommand = command{
 	typ: CmdMembers, class: ClassRead, action: ActionRead,
 	take: (*call).takePage, run: (*call).listOnline, reply: (*call).shown, again: (*call).mayRead,
 	routes: []route{{pattern: "GET /rooms/{room}/online", status: http.StatusOK, read: (*call).readPage}},
 }
 
-// showingPresence is the command that shows how many are in a room, and a
+// presenceCommand shows how many are in a room, and a
 // sample of them.
-var showingPresence = command{
+var presenceCommand = command{
 	typ: CmdPresence, class: ClassRead, action: ActionRead,
 	take: (*call).takePage, run: (*call).listOnline, reply: (*call).shown, again: (*call).mayRead,
 	routes: []route{{pattern: "GET /rooms/{room}", status: http.StatusOK, reply: (*call).showRoom}},
 }
 
-// showingTyping is the command that tells others that its user is typing.
-var showingTyping = command{
+// typingCommand tells others that its user is typing.
+var typingCommand = command{
 	typ: CmdTyping, class: ClassSignal, action: ActionWrite,
 	take: func(c *call) { c.cmd.Active = c.wire.Active },
 	run: func(c *call, _ context.Context, in visit) error {

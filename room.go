@@ -39,8 +39,8 @@ func (r *Room) use() (*liveRoom, func(), error) {
 	}, nil
 }
 
-// deletingRoom is the command that removes a room with everything in it.
-var deletingRoom = command{
+// deleteRoomCommand removes a room with everything in it.
+var deleteRoomCommand = command{
 	typ: CmdDeleteRoom, class: ClassWrite, action: ActionModerate,
 	run:    func(_ *call, ctx context.Context, in visit) error { return in.room.remove(ctx) },
 	routes: []route{{pattern: "DELETE /rooms/{room}", status: http.StatusNoContent}},

@@ -155,8 +155,8 @@ func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (Room
 	return *cloneInfo(&res.Room), err
 }
 
-// creatingRoom is the command that makes a room, by its id or for two users.
-var creatingRoom = command{
+// createRoomCommand makes a room, by its id or for two users.
+var createRoomCommand = command{
 	typ: CmdCreateRoom, class: ClassWrite,
 	run: (*call).createRoom, reply: (*call).shown,
 	routes: []route{
@@ -165,8 +165,8 @@ var creatingRoom = command{
 	},
 }
 
-// updatingRoom is the command that changes a room's settings.
-var updatingRoom = command{
+// updateRoomCommand changes a room's settings.
+var updateRoomCommand = command{
 	typ: CmdUpdateRoom, class: ClassWrite, action: ActionModerate,
 	run: (*call).updateRoom, reply: (*call).shown,
 	routes: []route{{pattern: "PATCH /rooms/{room}", status: http.StatusOK, read: (*call).readUpdate}},

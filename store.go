@@ -34,8 +34,10 @@ import (
 // A store that lets go of messages by their age does not take a leap of the wall
 // clock for time that has passed: one that is set right again has cost nothing.
 //
-// The package storage/storagetest proves an implementation, and the methods of
-// [Change] help with it. Further powers are small optional interfaces:
+// A backend of one's own is less work as a [storage.Store], which knows nothing
+// of messages; [FromRecords] makes a Store of it. The package
+// storage/storagetest proves an implementation, and the methods of [Change] help
+// with it. Further powers are small optional interfaces:
 // [RoomLister], [RoomRemover], [Retainer], [Trimmer], [EpochStarter],
 // [Checker], and of stores that several servers share [Watcher] and
 // [PresenceKeeper]. A wrapper shows those of the store below by a method

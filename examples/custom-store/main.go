@@ -1,13 +1,8 @@
-// Custom-store answers the question: how do I keep rooms in the database that
-// I have? Here that is a directory with a file of JSON lines per room. Three
-// files make a backend:
-//
-//   - store.go has the four methods of chat.Store and who waits for whom;
-//   - room.go is what changes do to a room, the part that every backend has;
-//   - file.go is what only this one has: how a room is written down and read
-//     again.
-//
-// Its proof is in main_test.go, a few lines that call storage/storagetest.
+// Custom-store answers the question: how do I keep rooms in the database that I
+// have? Here that is a directory with a file of JSON lines per room, in store.go:
+// a log of records, which knows nothing of messages; what those are, and what an
+// edit or a delete does to them, is added by chat.FromRecords. The proof is in
+// main_test.go, a few lines that call storage/storagetest.
 //
 //	go run ./examples/custom-store -dir rooms
 //
@@ -53,7 +48,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	srv, err := chat.New(&chat.Options{Store: store, Authenticate: auth.Anonymous()})
+	srv, err := chat.New(&chat.Options{Store: chat.FromRecords(store), Authenticate: auth.Anonymous()})
 	if err != nil {
 		return err
 	}

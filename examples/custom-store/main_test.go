@@ -23,10 +23,20 @@ func TestMain(m *testing.M) { leak.Main(m) }
 // harness is all that the public suite needs to prove a backend.
 type harness struct{}
 
-func (harness) Open(t testing.TB) chat.Store { return open(t, t.TempDir()) }
+func (harness) Open(t testing.TB) chat.Store { return upon(open(t, t.TempDir())) }
 
 // Reopen has the suite check that everything survives the process.
-func (harness) Reopen(t testing.TB, s chat.Store) chat.Store { return open(t, s.(*Store).dir) }
+func (harness) Reopen(t testing.TB, s chat.Store) chat.Store {
+	return upon(open(t, s.(rooms).records.dir))
+}
+
+// rooms are rooms and messages, upon the records of a Store.
+type rooms struct {
+	chat.Store
+	records *Store
+}
+
+func upon(s *Store) rooms { return rooms{chat.FromRecords(s), s} }
 
 // OpenBreaking has the suite check what is said when the disk fails.
 func (harness) OpenBreaking(t testing.TB) storagetest.Breaking {
@@ -37,7 +47,7 @@ func (harness) OpenBreaking(t testing.TB) storagetest.Breaking {
 // read or written then.
 type breaking struct{ s *Store }
 
-func (b breaking) Store() chat.Store { return b.s }
+func (b breaking) Store() chat.Store { return upon(b.s) }
 
 func (b breaking) Break(t testing.TB) {
 	require.NoError(t, os.Rename(b.s.dir, b.s.dir+".away"))
@@ -63,8 +73,8 @@ func BenchmarkStore(b *testing.B) { storagetest.Bench(b, harness{}) }
 // Wherever a crash cuts the file off, what was acknowledged before is there,
 // what was not is gone as a whole, and the room goes on.
 func TestACrashTakesOnlyWhatWasNotAcknowledged(t *testing.T) {
-	s := open(t, t.TempDir())
-	add := func(s *Store, ids ...string) error {
+	s := upon(open(t, t.TempDir()))
+	add := func(s rooms, ids ...string) error {
 		changes := []chat.Change{{Kind: chat.ChangeCreateRoom, At: time.Now(), Room: chat.RoomInfo{ID: "r", Kind: chat.RoomPublic}}}
 		for _, id := range ids {
 			changes = append(changes, chat.Change{Kind: chat.ChangeCreate, At: time.Now(), Message: chat.Message{ID: id, User: "alice"}})
@@ -73,7 +83,7 @@ func TestACrashTakesOnlyWhatWasNotAcknowledged(t *testing.T) {
 		return err
 	}
 	require.NoError(t, add(s, "a"))
-	path := s.rooms["r"].path
+	path := s.records.rooms["r"].path
 	acknowledged, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, add(s, "b", "c"))
@@ -82,7 +92,7 @@ func TestACrashTakesOnlyWhatWasNotAcknowledged(t *testing.T) {
 
 	for end := range whole {
 		require.NoError(t, os.WriteFile(path, whole[:end], 0o600))
-		s := open(t, s.dir)
+		s := upon(open(t, s.records.dir))
 		head, err := s.Head(t.Context(), "r")
 		if end < len(acknowledged) {
 			require.ErrorIs(t, err, chat.ErrNotFound, "at %d", end)
@@ -91,26 +101,26 @@ func TestACrashTakesOnlyWhatWasNotAcknowledged(t *testing.T) {
 			require.EqualValues(t, 1, head.Seq, "at %d", end)
 		}
 		require.NoError(t, add(s, "d"), "at %d", end)
-		head, err = open(t, s.dir).Head(t.Context(), "r")
+		head, err = upon(open(t, s.records.dir)).Head(t.Context(), "r")
 		require.NoError(t, err)
 		require.EqualValues(t, min(2, 1+end/len(acknowledged)), head.Seq, "at %d", end)
 	}
 }
 
 func TestADamagedFileIsLeftAlone(t *testing.T) {
-	s := open(t, t.TempDir())
+	s := upon(open(t, t.TempDir()))
 	for _, id := range []string{"a", "b"} {
 		_, err := s.Append(t.Context(), "r", chat.Position{}, []chat.Change{
 			{Kind: chat.ChangeCreateRoom, Room: chat.RoomInfo{ID: "r"}}, {Kind: chat.ChangeCreate, Message: chat.Message{ID: id}},
 		})
 		require.NoError(t, err)
 	}
-	path := s.rooms["r"].path
+	path := s.records.rooms["r"].path
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	data[10] = 0
 	require.NoError(t, os.WriteFile(path, data, 0o600))
-	_, err = open(t, s.dir).Head(t.Context(), "r")
+	_, err = upon(open(t, s.records.dir)).Head(t.Context(), "r")
 	require.ErrorIs(t, err, chat.ErrUnavailable)
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -118,12 +128,12 @@ func TestADamagedFileIsLeftAlone(t *testing.T) {
 }
 
 func TestAFailingDiskIsUnavailable(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "rooms"))
-	require.NoError(t, os.RemoveAll(s.dir))
+	s := upon(open(t, filepath.Join(t.TempDir(), "rooms")))
+	require.NoError(t, os.RemoveAll(s.records.dir))
 	_, err := s.Append(t.Context(), "r", chat.Position{}, []chat.Change{{Kind: chat.ChangeCreateRoom}})
 	require.ErrorIs(t, err, chat.ErrUnavailable)
 	require.NotErrorIs(t, err, chat.ErrUnknown, "nothing is written")
-	require.NoError(t, os.MkdirAll(s.dir, 0o700))
+	require.NoError(t, os.MkdirAll(s.records.dir, 0o700))
 	_, err = s.Head(t.Context(), "r")
 	require.ErrorIs(t, err, chat.ErrNotFound)
 }

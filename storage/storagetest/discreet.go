@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/storage"
 )
 
 // isAny reports whether err is any of the others.
@@ -25,7 +26,7 @@ func isAny(err error, others ...error) bool {
 // own package, and in the words for clients none of a driver's.
 func discreet(t tester, s chat.Store, err error) {
 	t.Helper()
-	own := append(packages(s), "errors", "fmt", "context", reflect.TypeFor[chat.Error]().PkgPath())
+	own := append(packages(s), "errors", "fmt", "context", reflect.TypeFor[chat.Error]().PkgPath(), reflect.TypeFor[storage.Error]().PkgPath())
 	each(err, func(e error) {
 		at := reflect.TypeOf(e)
 		if at.Kind() == reflect.Pointer {
