@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"math"
 	"testing"
 	"time"
 	"unsafe"
@@ -43,4 +44,16 @@ func TestTokensEndByTheMonotonicClock(t *testing.T) {
 	require.True(t, s.expired(over, time.Now()))
 	far := s.identity(&User{ID: "dave", Expires: time.Now().AddDate(250, 0, 0).Round(0)})
 	require.False(t, s.expired(far, time.Now().AddDate(1, 0, 0)))
+	s.start = s.start.Add(-24 * time.Hour) // it has been up for a while
+	for _, never := range []time.Time{
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(2400, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(253402300799, 0),
+		time.Unix(math.MaxInt64/2, 0), time.Now().Add(math.MaxInt64),
+	} {
+		erin := s.identity(&User{ID: "erin", Expires: never})
+		require.False(t, s.expired(erin, time.Now().AddDate(200, 0, 0)), "%v", never)
+		require.True(t, s.user(erin).Expires.After(time.Now().AddDate(200, 0, 0)), "%v", never)
+	}
+	for _, long := range []time.Time{(time.Time{}).Add(1), time.Unix(math.MinInt64/2, 0), time.Unix(0, 0)} {
+		require.True(t, s.expired(s.identity(&User{ID: "frank", Expires: long}), time.Now()), "%v", long)
+	}
 }

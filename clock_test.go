@@ -17,6 +17,7 @@ import (
 // time dropped, and why that cannot go wrong when somebody sets the clock.
 var wallClock = map[string]string{
 	"server.go stamp":                       "what is stored and shown to people",
+	"records.go readMessage":                "what is stored",
 	"users.go user":                         "what the host is told; the session ends by the monotonic clock",
 	"internal/steady/steady.go Now":         "the clock that takes a leap for a mistake",
 	"middleware/counter.go take":            "of a length of time",

@@ -228,6 +228,9 @@ func (r *liveRoom) write(known Position, changes []Change) (results []Result, er
 		if err == nil && len(results) != len(changes) {
 			err = Errorf(CodeInternal, "the store answered %d changes with %d results", len(changes), len(results))
 		}
+		for i := range results {
+			results[i].Err = guard(func() error { return results[i].Err })
+		}
 		return err
 	})
 	return results, err

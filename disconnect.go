@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -85,8 +86,11 @@ func (d *dismissals) since(user string, begun uint64) dismissal {
 // signedOut is the reason that sessions are closed with by SignOut.
 const signedOut = "signed out"
 
-// Disconnect closes the user's sessions and tells them to stay away, with a
-// reason of at most 123 bytes; who is being authenticated meanwhile is sent
+// maxReason is how many bytes of a reason a close frame has room for.
+const maxReason = 123
+
+// Disconnect closes the user's sessions and tells them to stay away, with the
+// first 123 bytes of the reason; who is being authenticated meanwhile is sent
 // away too. It returns how many sessions there were on this server, without
 // waiting for the clients to go. Servers that share the store do the same
 // within two seconds, once Disconnect has returned nil; its error says that
@@ -95,7 +99,7 @@ const signedOut = "signed out"
 // It is for users who must not come back (close code 4501): see to it first
 // that Authenticate refuses them. See SignOut for those who may.
 func (u *UserSessions) Disconnect(ctx context.Context, reason string) (int, error) {
-	return u.dismiss(ctx, controlOrder{Type: orderDisconnect, User: u.id, Reason: reason})
+	return u.dismiss(ctx, controlOrder{Type: orderDisconnect, User: u.id, Reason: cut(strings.ToValidUTF8(cut(reason, maxReason), "\ufffd"), maxReason)})
 }
 
 // SignOut closes those sessions of the user whose ids are given, or all of them

@@ -2,6 +2,7 @@ package chat_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -270,7 +271,9 @@ func TestChatWorksOnUnixSockets(t *testing.T) {
 			hs.Start()
 			addr := hs.Listener.Addr()
 			chats(t, func() (net.Conn, error) { return net.Dial("unix", path) }, &http.Client{Transport: &http.Transport{
-				Dial: func(string, string) (net.Conn, error) { return net.Dial(addr.Network(), addr.String()) },
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, addr.Network(), addr.String())
+				},
 			}}, "http://chat.test")
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,17 @@ func (e *Error) WithCause(cause error) *Error {
 	return &c
 }
 
+// maxRetry is the longest that a client is told to wait: timers of browsers that
+// are set to more go off at once.
+const maxRetry = math.MaxInt32 * time.Millisecond
+
+// retryAfter is RetryAfter in milliseconds, 0 where it says nothing. Rounded down,
+// clients would come back a moment too soon.
+func (e *Error) retryAfter() int64 {
+	d := min(max(e.RetryAfter, 0), maxRetry)
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
+}
+
 // WithField returns a copy of e that names the offending field.
 func (e *Error) WithField(field string) *Error {
 	c := *e
@@ -87,9 +99,9 @@ func (e *Error) Is(target error) bool {
 	return e.Code == CodeUnsupported && target == errors.ErrUnsupported
 }
 
-// said is what clients are told of the error, but for when to come back.
+// said is what clients are told of the error.
 func (e *Error) said() *wire.Error {
-	return &wire.Error{Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid)}
+	return &wire.Error{Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid), RetryAfterMS: e.retryAfter()}
 }
 
 // One sentinel for each code, for errors.Is.
@@ -134,6 +146,9 @@ func CodeOf(err error) Code {
 // is, anything foreign as internal with a fixed text.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
+		if e == nil { // which would panic when it is asked for more
+			return &Error{Code: CodeInternal, Message: "internal error"}
+		}
 		return e
 	}
 	switch {

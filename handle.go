@@ -113,6 +113,5 @@ func (s *session) answer(c *call, err error) {
 	s.srv.count.errors.add(e.Code)
 	said := e.said()
 	said.Ref, said.Room = c.wire.Ref, c.cmd.Room
-	said.RetryAfterMS = int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond)
 	s.send(func(b []byte) []byte { return wire.AppendError(b, said) })
 }

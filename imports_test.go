@@ -57,7 +57,7 @@ var house = []struct {
 }{
 	{".", []string{"storage", "hub", "transport", "internal/directory", "internal/door", "internal/names", "internal/outage", "internal/presence", "internal/rest", "internal/safelog", "internal/turn", "internal/wire", "internal/work"}, "the root imports only the machinery, or plug-ins could not import the root"},
 	{"hub", []string{"internal/safelog"}, "the hub knows topics, frames and cursors, and has never heard of chat"},
-	{"transport", []string{"internal/poll", "internal/safelog"}, "the transport knows connections and messages, and has never heard of chat"},
+	{"transport", []string{"internal/poll", "internal/safelog", "internal/work"}, "the transport knows connections and messages, and has never heard of chat"},
 	{"transport/transporttest", []string{"transport"}, "the suite knows what it proves, and nothing above"},
 	{"internal/poll", nil, "readiness is the bottom of the house"},
 	{"internal/safelog", nil, "a logger is the bottom of the house"},

@@ -152,7 +152,7 @@ func (s *Server) drain(ctx context.Context, hurry <-chan struct{}) {
 	s.log.Info("chat: draining", "sessions", len(list), "within_ms", window.Milliseconds())
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	start := time.Now()
-	due := func(i int) time.Duration { return window * time.Duration(i+1) / time.Duration(len(list)) }
+	due := func(i int) time.Duration { return time.Duration(float64(window) * float64(i+1) / float64(len(list))) }
 	for i, sess := range list {
 		after := due(i) - time.Since(start)
 		sess.send(func(b []byte) []byte {

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"hash/maphash"
+	"math"
 	"sync"
 	"time"
 
@@ -85,6 +86,10 @@ func (m *memoryLimiter) Allow(_ context.Context, key string, r Rate) (time.Durat
 		return wait, nil
 	}
 	missing := float64(r.Burst) - b.TokensAt(now)
-	b.full = now.Add(time.Duration(missing / max(r.PerSecond, 1e-9) * float64(time.Second)))
+	wait = math.MaxInt64 // of a rate that is next to nothing
+	if ns := missing / max(r.PerSecond, 1e-9) * float64(time.Second); ns < math.MaxInt64 {
+		wait = time.Duration(ns)
+	}
+	b.full = now.Add(wait)
 	return 0, nil
 }

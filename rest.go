@@ -48,7 +48,7 @@ func ExactPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !rest.Clean(r) {
 			err := errUnclean(r)
-			body := rest.Refusal(w.Header(), err.said(), 0)
+			body := rest.Refusal(w.Header(), err.said())
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(rest.Status(string(err.Code)))
 			_, _ = w.Write(body)
@@ -240,7 +240,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 
 func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int, e *Error) {
 	s.count.errors.add(e.Code)
-	body := rest.Refusal(w.Header(), e.said(), e.RetryAfter)
+	body := rest.Refusal(w.Header(), e.said())
 	s.edge.Answer(w, r, status, body)
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/gabblehq/chat"
 	"github.com/gabblehq/chat/chattest"
+	"github.com/gabblehq/chat/storage/memory"
 )
 
 // points are where host code and the store are called while a command is under
@@ -201,35 +204,74 @@ func TestRevokeAgainstCommandsUnderWay(t *testing.T) {
 	}
 }
 
-// TestRevokeAgainstREST is the same for a page that is asked for over HTTP.
+// TestRevokeAgainstREST is the same for what is asked for over HTTP.
 func TestRevokeAgainstREST(t *testing.T) {
-	interleave(t, func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) bool {
-		n := p.nth
-		p.arm(0)
-		say(t, here.Room("secret"), 3)
-		p.arm(n)
-		status := make(chan int, 1)
-		go func() {
-			res, err := here.HTTP("bob").Get("http://chat.test/chat/rooms/secret/messages")
-			if err != nil {
-				status <- 0
-				return
+	for _, path := range []string{"rooms/secret/messages", "rooms/secret", "rooms/secret/online", "rooms"} {
+		t.Run(path, func(t *testing.T) {
+			interleave(t, func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) bool {
+				n := p.nth
+				p.arm(0)
+				say(t, here.Room("secret"), 3)
+				p.arm(n)
+				type answer struct {
+					status int
+					body   string
+				}
+				answers := make(chan answer, 1)
+				go func() {
+					res, err := here.HTTP("bob").Get("http://chat.test/chat/" + path)
+					if err != nil {
+						answers <- answer{}
+						return
+					}
+					body, _ := io.ReadAll(res.Body)
+					_ = res.Body.Close()
+					answers <- answer{res.StatusCode, string(body)}
+				}()
+				synctest.Wait()
+				if !p.reached() {
+					close(p.release)
+					a := <-answers
+					require.Equal(t, http.StatusOK, a.status)
+					require.True(t, path != "rooms" || strings.Contains(a.body, "secret"))
+					return false
+				}
+				out.Store("bob", true)
+				require.NoError(t, there.Revoke(t.Context(), "bob", "secret"))
+				time.Sleep(2 * time.Second)
+				close(p.release)
+				a := <-answers
+				if path != "rooms" || a.status != http.StatusOK {
+					require.GreaterOrEqual(t, a.status, 400, "point %d", n)
+				}
+				require.NotContains(t, a.body, "secret", "point %d", n)
+				return true
+			})
+		})
+	}
+}
+
+// TestRoomsThatAMiddlewareKeeps: what it has answered instead of the list is not
+// looked up behind its back, however many permissions have ended.
+func TestRoomsThatAMiddlewareKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := chattest.New(t, &chat.Options{Store: memory.New(), Authenticate: chattest.TokenIsUser, Logger: quiet, Middleware: []chat.Middleware{func(next chat.Handler) chat.Handler {
+			return func(ctx context.Context, cmd *chat.Command) error {
+				if cmd.Type == chat.CmdRooms {
+					return nil
+				}
+				return next(ctx, cmd)
 			}
-			_ = res.Body.Close()
-			status <- res.StatusCode
-		}()
-		synctest.Wait()
-		if !p.reached() {
-			close(p.release)
-			require.Equal(t, http.StatusOK, <-status)
-			return false
-		}
-		out.Store("bob", true)
-		require.NoError(t, there.Revoke(t.Context(), "bob", "secret"))
-		time.Sleep(2 * time.Second)
-		close(p.release)
-		require.NotEqual(t, http.StatusOK, <-status, "point %d", n)
-		return true
+		}}})
+		say(t, s.Room("secret"), 1)
+		require.NoError(t, s.Revoke(t.Context(), "eve", "secret"))
+		require.NotContains(t, string(s.Dial("bob").Call(map[string]any{"type": "rooms"}).Raw), "secret")
+		res, err := s.HTTP("bob").Get("http://chat.test/chat/rooms")
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.NotContains(t, string(body), "secret")
 	})
 }
 

@@ -119,7 +119,7 @@ func (s *Server) openSession(conn *transport.Conn, from origin, who *User, begun
 func handshakeError(err error) *transport.HandshakeError {
 	e := asError(err)
 	h := http.Header{"Content-Type": {"application/json"}}
-	body := rest.Refusal(h, e.said(), e.RetryAfter)
+	body := rest.Refusal(h, e.said())
 	return &transport.HandshakeError{Status: rest.Status(string(e.Code)), Reason: e.Message, Header: h, Body: body}
 }
 

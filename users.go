@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -80,8 +81,11 @@ func (s *Server) identity(u *User) *names.Identity {
 	end := int64(names.Never)
 	if !u.Expires.IsZero() {
 		now := time.Now()
-		left := u.Expires.Sub(now)
-		end = max((now.Sub(s.start) + left + time.Millisecond - 1).Milliseconds(), 0)
+		passed := now.Sub(s.start)
+		// Sub says the same of all that is more than 292 years ahead, as "never"
+		// often is: nothing may be added to that.
+		left := min(u.Expires.Sub(now), math.MaxInt64-passed-time.Millisecond)
+		end = max((passed + left + time.Millisecond - 1).Milliseconds(), 0)
 	}
 	return names.NewIdentity(public(u), u.Roles, u.Meta, end)
 }

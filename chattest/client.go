@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -455,7 +456,7 @@ func decode(payload []byte) (Event, error) {
 		Epoch: w.Epoch, Head: w.Head, More: w.More, Reset: w.Reset,
 		Online: w.Online, Users: ids(w.Users), Join: ids(w.Join), Leave: ids(w.Leave), Active: w.Active,
 		Duplicate: w.Duplicate, Held: w.Held, Code: chat.Code(w.Code), Text: w.Text, Field: w.Field,
-		RetryAfter: time.Duration(w.RetryAfterMS) * time.Millisecond, AfterMS: w.AfterMS,
+		RetryAfter: time.Duration(min(w.RetryAfterMS, int64(math.MaxInt64/time.Millisecond))) * time.Millisecond, AfterMS: w.AfterMS,
 		Raw: append(json.RawMessage(nil), payload...),
 	}
 	switch w.Type {

@@ -2,7 +2,9 @@ package middleware
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -33,6 +35,7 @@ func (c *counter) take(ctx context.Context, key string, rate chat.Rate, message 
 	}
 	// Whole milliseconds cross the wire. Rounded down, clients would come back
 	// a moment too soon, again and again.
+	wait = min(wait, math.MaxInt64-time.Millisecond)
 	wait = (wait + time.Millisecond - 1).Truncate(time.Millisecond)
 	return &chat.Error{Code: chat.CodeRateLimited, Message: message, RetryAfter: wait}
 }
@@ -77,5 +80,5 @@ func (e *every) log(ctx context.Context, msg string, err error) {
 	kept := e.kept
 	e.next, e.kept = now.Add(e.period), 0
 	e.mu.Unlock()
-	or(e.logger).LogAttrs(ctx, slog.LevelError, msg, slog.Any("error", err), slog.Int("more", kept))
+	or(e.logger).LogAttrs(ctx, slog.LevelError, msg, slog.String("error", fmt.Sprint(err)), slog.Int("more", kept))
 }

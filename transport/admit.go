@@ -149,7 +149,7 @@ func (t *Transport) unholdRefusal() {
 // turnAway answers a connection for which there is no room. It owns conn.
 func (t *Transport) turnAway(conn hostConn) {
 	if !t.holdRefusal() {
-		_ = conn.Close()
+		conn.drop()
 		return
 	}
 	t.wg.Add(1)

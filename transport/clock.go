@@ -11,7 +11,7 @@ func (t *Transport) ticks() uint32 { return uint32(time.Since(t.start) / tick) }
 
 // ticksOf rounds up, so that no deadline comes early.
 func ticksOf(d time.Duration) uint32 {
-	return uint32(min((d+tick-1)/tick, 1<<30))
+	return uint32((min(d, tick<<30) + tick - 1) / tick)
 }
 
 // age is how long ago then was. A moment just ahead of now is no age.

@@ -95,7 +95,7 @@ func (c *Conn) Loop() int { return int(c.loop) }
 // the connection is closed or has no IP address. It may cost a system call.
 func (c *Conn) RemoteAddr() netip.AddrPort {
 	if c.net != nil {
-		return addrPort(c.net.RemoteAddr())
+		return c.net.peer
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

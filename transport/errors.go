@@ -24,6 +24,10 @@ var (
 	ErrStalled = errors.New("transport: peer does not read")
 )
 
+// errExited is why a connection ends of which code of the host's has made a goroutine
+// exit.
+var errExited = errors.New("transport: runtime.Goexit in a net.Conn or Handler")
+
 // ProtocolError is the reason why a connection was closed for what its peer sent.
 type ProtocolError struct {
 	Code   uint16 // the close code sent: 1002, 1007, 1008, 1009, 1011 or 1013

@@ -3,6 +3,7 @@ package transport
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -170,20 +171,27 @@ func parseClose(body []byte) (code uint16, bad *ProtocolError) {
 }
 
 // appendClose appends a close frame. A code that may not be sent leaves it without
-// a body; a reason is cut at a rune boundary to what a control frame can hold.
+// a body; a reason is cut at a rune boundary to what a control frame can hold, and
+// what of it is not UTF-8 replaced: peers must fail on that (section 5.5.1), and
+// would not learn the code.
 func appendClose(dst []byte, code uint16, reason string) []byte {
 	if !validCloseCode(code) {
 		return AppendHeader(dst, ws.OpClose, 0)
 	}
 	const most = ws.MaxControlFramePayloadSize - 2
-	if len(reason) > most {
-		cut := most
-		for cut > 0 && !utf8.RuneStart(reason[cut]) {
-			cut--
-		}
-		reason = reason[:cut]
-	}
+	reason = cutText(strings.ToValidUTF8(cutText(reason, most), "\ufffd"), most)
 	dst = AppendHeader(dst, ws.OpClose, 2+len(reason))
 	dst = binary.BigEndian.AppendUint16(dst, code)
 	return append(dst, reason...)
+}
+
+// cutText returns the first most bytes of s, less what of its last rune is in.
+func cutText(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // AcceptFunc decides about a request in Serve: what is granted and who handles the
@@ -161,6 +163,7 @@ func (t *Transport) ask(accept AcceptFunc, r *http.Request) (u Upgrade, open fun
 		}
 	}()
 	u, open, err = accept(r)
+	err = work.Sound(err)
 	if err == nil && open == nil {
 		err = errors.New("transport: accept returned neither a handler nor an error")
 	}

@@ -16,7 +16,13 @@ type netConn struct {
 	calls     sync.Mutex // serialises the Handler's calls from reader and writer
 	wakeUp    sync.Cond  // on Conn.mu: resumed, aborted, or the writer is done
 	halfClose bool       // one direction can be closed
+	quick     bool       // see hostConn.quick
 	raw       hostConn   // what to close to cut it without any last words
+	peer      netip.AddrPort
+
+	// Under Conn.mu: see apart.
+	todo  []func()
+	doing bool
 
 	// What the sweep may see of the reader's input.
 	partial   atomic.Bool
@@ -24,12 +30,9 @@ type netConn struct {
 }
 
 func newNetConn(c *Conn, conn hostConn) *netConn {
-	n := &netConn{hostConn: conn, raw: conn}
+	n := &netConn{hostConn: conn, raw: conn.raw(), quick: conn.quick(), peer: conn.addrPort()}
 	n.wakeUp.L = &c.mu
 	_, n.halfClose = conn.Conn.(interface{ CloseWrite() error })
-	if tc, ok := conn.Conn.(*tls.Conn); ok {
-		n.raw.Conn = tc.NetConn()
-	}
 	if b, ok := n.raw.Conn.(interface{ SetWriteBuffer(int) error }); ok {
 		defer n.raw.rescue(nil)
 		_ = b.SetWriteBuffer(sendBuffer)
@@ -37,15 +40,78 @@ func newNetConn(c *Conn, conn hostConn) *netConn {
 	return n
 }
 
+// apart makes a call of the connection behind those made before. Whoever needs one
+// holds mu, for which the senders to a whole room wait, or looks after all connections:
+// they never wait for code of the host's, which may block. It needs mu.
+func (n *netConn) apart(call func()) {
+	if n.quick {
+		call()
+		return
+	}
+	n.todo = append(n.todo, call)
+	if !n.doing {
+		n.doing = true
+		go n.makeCalls()
+	}
+}
+
+func (n *netConn) makeCalls() {
+	mu := n.wakeUp.L
+	mu.Lock()
+	defer func() {
+		n.doing = false
+		mu.Unlock()
+	}()
+	for len(n.todo) > 0 {
+		call := n.todo[0]
+		n.todo = n.todo[1:]
+		func() {
+			mu.Unlock()
+			defer mu.Lock()
+			call()
+		}()
+	}
+}
+
 // hurry bounds the reads and writes of a connection that ends, and wakes its reader.
+// It needs mu.
 func (n *netConn) hurry(d time.Duration) {
-	_ = n.SetDeadline(time.Now().Add(d))
+	at := time.Now().Add(d)
+	n.apart(func() { _ = n.SetDeadline(at) })
 	n.wakeUp.Broadcast()
 }
 
+// cut needs mu.
 func (n *netConn) cut() {
-	_ = n.raw.Close()
+	n.raw.drop()
+	if !n.quick { // its Close may hang
+		n.hurry(0)
+	}
 	n.wakeUp.Broadcast()
+}
+
+// closeNet closes the connection when nothing is to be read or written any more. It
+// waits for that no longer than for a closing handshake.
+func (c *Conn) closeNet() {
+	n, most := c.net, c.t.opts.CloseTimeout
+	if n.quick {
+		if _, ok := n.Conn.(*tls.Conn); ok { // it says goodbye, and would wait for 5 s
+			defer time.AfterFunc(most, n.raw.drop).Stop()
+		}
+		_ = n.Close()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = n.Close()
+	}()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -64,13 +130,23 @@ func addrPort(a net.Addr) netip.AddrPort {
 // fills it borrows a large one until it has caught up.
 const smallRead = 1 << 10
 
-// readLoop is the reader's goroutine: it ends when the connection has.
+// readLoop is the reader's goroutine: it ends when the connection has, also if code
+// of the host's makes it exit.
 func (c *Conn) readLoop(pre []byte) {
 	defer c.t.wg.Done()
-	err := c.readUntilEnd(pre)
+	err := errExited
+	defer func() { c.endNet(err) }()
+	err = c.readUntilEnd(pre)
+}
+
+// endNet ends the connection, and tells its Handler.
+func (c *Conn) endNet(err error) {
+	defer c.t.leave()
+	defer c.t.nets.remove(c)
 	c.awaitWriter()
-	_ = c.net.Close()
+	c.closeNet()
 	c.net.calls.Lock()
+	defer c.net.calls.Unlock()
 	c.mu.Lock()
 	c.set(isClosed)
 	c.out = nil
@@ -81,9 +157,6 @@ func (c *Conn) readLoop(pre []byte) {
 	c.mu.Unlock()
 	c.dropInput()
 	c.tellClosed(e)
-	c.net.calls.Unlock()
-	c.t.nets.remove(c)
-	c.t.leave()
 }
 
 // readUntilEnd is readAll, which ends with a panic, too.
@@ -202,7 +275,14 @@ func (c *Conn) takeFrames(frames [][]byte) (taken int) {
 // writeLoop is the writer's goroutine: it ends when nothing waits any more.
 func (c *Conn) writeLoop() {
 	defer c.t.wg.Done()
+	returned := false
+	defer func() {
+		if !returned {
+			c.abort(codeAbnormal, errExited)
+		}
+	}()
 	tell := c.writeAll()
+	returned = true
 	if tell {
 		c.net.calls.Lock()
 		defer c.net.calls.Unlock()
@@ -224,9 +304,7 @@ func (c *Conn) writeAll() (tell bool) {
 			break
 		}
 		before := c.t.ticks()
-		c.mu.Unlock()
-		n, err := c.net.Write(p)
-		c.mu.Lock()
+		n, err := c.writeNet(p)
 		c.t.countWrite(c, n)
 		if c.out == nil {
 			return false
@@ -243,15 +321,27 @@ func (c *Conn) writeAll() (tell bool) {
 		}
 	}
 	if c.is(isClosing) && !c.is(isAborted) && c.net.halfClose {
-		// It may block, and the queue is empty for good.
-		c.mu.Unlock()
-		c.net.closeWrite()
-		c.mu.Lock()
+		c.closeWriteNet() // the queue is empty for good
 	}
 	tell = c.out != nil && c.drained()
 	c.net.wakeUp.Broadcast()
 	if e := c.end; e != nil && e.sent && e.received && !c.net.halfClose {
-		_ = c.net.SetReadDeadline(time.Now()) // the reader has nothing to wait for
+		c.net.apart(func() { _ = c.net.SetReadDeadline(time.Now()) }) // the reader has nothing to wait for
 	}
 	return tell
+}
+
+// writeNet is a Write during which mu, which it needs, is not held. However it ends,
+// the caller has it back.
+func (c *Conn) writeNet(p []byte) (n int, err error) {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	return c.net.Write(p)
+}
+
+// closeWriteNet is the same for the end of our direction, which may block.
+func (c *Conn) closeWriteNet() {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	c.net.closeWrite()
 }

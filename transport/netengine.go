@@ -18,14 +18,15 @@ type netEngine struct {
 // guard has a connection cut by cutAll until its handshake is done.
 func (e *netEngine) guard(conn hostConn) (done func()) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.over {
-		_ = conn.Close()
-	}
+	over := e.over
 	if e.early == nil {
 		e.early = make(map[*hostConn]struct{})
 	}
 	e.early[&conn] = struct{}{}
+	e.mu.Unlock()
+	if over {
+		conn.drop()
+	}
 	return func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -136,6 +137,11 @@ func (e *netEngine) cutEarly() {
 	defer e.mu.Unlock()
 	e.over = true
 	for conn := range e.early {
-		_ = conn.SetDeadline(time.Now())
+		hasten := func() { _ = conn.SetDeadline(time.Now()) }
+		if conn.quick() {
+			hasten()
+		} else {
+			go hasten()
+		}
 	}
 }

@@ -3,9 +3,12 @@ package transport
 import (
 	"bytes"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -228,9 +231,36 @@ func TestAppendClose(t *testing.T) {
 	require.Equal(t, []byte{0x88, 0}, appendClose(nil, 1005, "x"))
 }
 
+func TestTicksOf(t *testing.T) {
+	for d, ticks := range map[time.Duration]uint32{0: 0, 1: 1, tick: 1, tick + 1: 2, tick << 30: 1 << 30, math.MaxInt64: 1 << 30} {
+		require.Equal(t, ticks, ticksOf(d), "%v", d)
+	}
+}
+
 func TestOptionsNamed(t *testing.T) {
 	_, err := New(Options{Engine: "kqueue", Loops: -1, MaxMessage: -1, PingInterval: 9, DeadAfter: 8, StallCode: 5000})
 	for _, name := range []string{"Engine", "Loops", "MaxMessage", "DeadAfter", "StallCode"} {
 		require.ErrorContains(t, err, "Options."+name)
+	}
+}
+
+// TestCloseReasonsAreUTF8: a peer must fail on a reason that is not (RFC 6455, section
+// 8.1), and never learns the code then.
+func TestCloseReasonsAreUTF8(t *testing.T) {
+	for reason, want := range map[string]string{
+		"no\xff\xfe":                      "no\ufffd",
+		"é\xc3":                           "é\ufffd",
+		strings.Repeat("\xffx", 100):      strings.Repeat("\ufffdx", 30) + "\ufffd",
+		strings.Repeat("é", 100):          strings.Repeat("é", 61),
+		"\xff" + strings.Repeat("é", 100): "\ufffd" + strings.Repeat("é", 60),
+		strings.Repeat("\x80", 1000):      "",
+	} {
+		f := appendClose(nil, 4501, reason)
+		require.Equal(t, byte(len(f)-2), f[1])
+		require.LessOrEqual(t, len(f)-2, 125)
+		code, bad := parseClose(f[2:])
+		require.Nil(t, bad, "%q", reason)
+		require.EqualValues(t, 4501, code)
+		require.Equal(t, want, string(f[4:]))
 	}
 }

@@ -1,11 +1,15 @@
 package transport
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // Nothing that comes from outside, and no function of the host, is to end the
@@ -106,7 +110,7 @@ func (t *Transport) dueReport(msg string) (more int, due bool) {
 }
 
 // hostConn is a connection that may be of a type of the host's. A call of it that
-// panics fails instead: its callers hold locks.
+// panics fails instead, and so does one whose error would when it is looked at.
 type hostConn struct {
 	net.Conn
 	t *Transport
@@ -118,6 +122,10 @@ func (c hostConn) rescue(err *error) {
 		if err != nil {
 			*err = fmt.Errorf("transport: panic: %v", v)
 		}
+		return
+	}
+	if err != nil {
+		*err = work.Sound(*err)
 	}
 }
 
@@ -151,6 +159,39 @@ func (c hostConn) SetReadDeadline(t time.Time) (err error) {
 func (c hostConn) RemoteAddr() (a net.Addr) {
 	defer c.rescue(nil)
 	return c.Conn.RemoteAddr()
+}
+
+func (c hostConn) addrPort() (a netip.AddrPort) {
+	defer c.rescue(nil)
+	return addrPort(c.Conn.RemoteAddr())
+}
+
+// raw is what carries it: without TLS, the connection itself.
+func (c hostConn) raw() hostConn {
+	if tc, ok := c.Conn.(*tls.Conn); ok {
+		c.Conn = tc.NetConn()
+	}
+	return c
+}
+
+// quick tells that what carries it is a socket of the net package. Deadlines of one are
+// set, and one is closed, without waiting for anything; a type of the host's may wait in
+// any of its calls.
+func (c hostConn) quick() bool {
+	switch c.raw().Conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// drop closes it for somebody who cannot wait for that.
+func (c hostConn) drop() {
+	if c.quick() {
+		_ = c.raw().Close()
+		return
+	}
+	go func() { _ = c.Close() }()
 }
 
 // closeWrite ends our direction of it, if it has two.

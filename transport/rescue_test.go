@@ -159,12 +159,11 @@ func TestPanicsAreContained(t *testing.T) {
 							request = append(request, row.frames...)
 						}
 						c, err := transporttest.Handshake(conn, request)
-						switch {
-						case row.code == 0:
+						if row.code == 0 {
 							if err == nil && c.Response.StatusCode == 101 {
 								require.EqualValues(t, 1006, c.End().Code)
 							}
-						default:
+						} else {
 							require.NoError(t, err)
 							require.Equal(t, 101, c.Response.StatusCode)
 							if !early {
@@ -253,7 +252,7 @@ func (l fragileListener) Accept() (net.Conn, error) {
 // TestPanickingConn: a connection of the host's own type that panics ends, and its
 // end is told.
 func TestPanickingConn(t *testing.T) {
-	for _, call := range []string{"Read", "Write", "Close", "SetDeadline", "RemoteAddr", "CloseWrite"} {
+	for _, call := range []string{"Read", "Write", "Close", "SetDeadline", "CloseWrite"} {
 		for door, serve := range map[string]func(testing.TB, *transport.Transport, net.Listener, transport.AcceptFunc){
 			"handler": serveHTTP, "listener": serveRaw,
 		} {
@@ -262,7 +261,6 @@ func TestPanickingConn(t *testing.T) {
 				h := transporttest.NewRecorder()
 				h.OnMessage = func(c *transport.Conn, p []byte, _ bool) {
 					on.Store(true)
-					_ = c.RemoteAddr()
 					c.Send(transport.AppendFrame(nil, ws.OpText, p))
 					c.Close(1000, "")
 				}
@@ -310,5 +308,23 @@ func TestPanickingConnInHandshake(t *testing.T) {
 			require.NoError(t, err)
 			c.Close()
 		})
+	}
+}
+
+// TestAcceptThatReturnsAnErrorThatPanics: a nil pointer that has become an error is
+// answered like any other failure of the host's.
+func TestAcceptThatReturnsAnErrorThatPanics(t *testing.T) {
+	for _, engine := range []string{transport.EngineAuto, transport.EngineGoroutine} {
+		var none *transport.HandshakeError
+		_, dial := serveAt(t, transport.Options{Engine: engine, Logger: slog.New(slog.DiscardHandler)}, serveRaw, listenTCP,
+			func(*http.Request) (u transport.Upgrade, _ func(*transport.Conn) transport.Handler, _ error) {
+				return u, nil, none
+			})
+		conn, err := dial()
+		require.NoError(t, err)
+		c, err := transporttest.Handshake(conn, transporttest.Request("/"))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusInternalServerError, c.Response.StatusCode)
+		c.Close()
 	}
 }

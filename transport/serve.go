@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // Serve accepts connections from ln and upgrades them without net/http, for a port
@@ -59,7 +61,11 @@ func (t *Transport) acceptLoop(l *acceptor, accept AcceptFunc) error {
 	const longest = time.Second
 	var pause time.Duration
 	for {
-		conn, err := l.ln.Accept()
+		var conn net.Conn
+		err := work.Guard(func() (err error) {
+			conn, err = l.ln.Accept()
+			return err
+		})
 		switch {
 		case err == nil:
 			pause = 0
@@ -77,18 +83,21 @@ func (t *Transport) acceptLoop(l *acceptor, accept AcceptFunc) error {
 		hc := hostConn{conn, t}
 		switch t.enter() {
 		case entryNot:
-			_ = hc.Close()
+			hc.drop()
 			return ErrClosed
 		case entryFull:
 			t.turnAway(hc)
 			continue
 		}
-		left, ok := t.arrive(addrOf(hc))
-		if !ok {
-			t.leave()
-			t.turnAway(hc)
-			continue
-		}
+		var left func()
+		if hc.quick() {
+			var ok bool
+			if left, ok = t.arrive(addrOf(hc)); !ok {
+				t.leave()
+				t.turnAway(hc)
+				continue
+			}
+		} // else asking for its address may wait for the peer, as behind a PROXY protocol
 		t.wg.Add(1)
 		go t.greetConn(hc, accept, left)
 	}
@@ -101,23 +110,40 @@ func isTemporary(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
-// greetConn reads the request of an accepted connection and answers it.
+// greetConn reads the request of an accepted connection and answers it. Without left
+// the peer has not been counted yet.
 func (t *Transport) greetConn(conn hostConn, accept AcceptFunc, left func()) {
 	defer t.wg.Done()
-	served := false
 	stop := t.nets.guard(conn)
+	settled := false // another has taken the connection over, or it is closed
 	defer func() {
 		if v := recover(); v != nil {
 			t.panicked("transport: panic in a handshake", v)
-			if !served {
-				_ = conn.Close()
-				stop()
-				t.leave()
+		}
+		if !settled { // a goroutine may also exit
+			if left != nil {
+				left()
 			}
+			conn.drop()
+			stop()
+			t.leave()
 		}
 	}()
+	if left == nil {
+		_ = conn.SetDeadline(time.Now().Add(t.opts.HandshakeTimeout))
+		var ok bool
+		if left, ok = t.arrive(addrOf(conn)); !ok {
+			settled = true
+			stop()
+			t.leave()
+			t.turnAway(conn)
+			return
+		}
+	}
 	raw, bad := t.readRequest(conn)
-	left()
+	once := left
+	left = nil
+	once()
 	var answer, pre []byte
 	var open func(*Conn) Handler
 	var dropped func()
@@ -144,13 +170,14 @@ func (t *Transport) greetConn(conn hostConn, accept AcceptFunc, left func()) {
 			dropped()
 		}
 		linger(conn, t.opts.CloseTimeout, err == nil && answer != nil)
+		settled = true
 		stop()
 		t.leave()
 		return
 	}
 	_ = conn.SetDeadline(time.Time{})
 	stop()
-	served = true
+	settled = true
 	t.serve(conn.Conn, pre, open)
 }
 

@@ -165,6 +165,13 @@ func (t *Transport) serve(conn net.Conn, pre []byte, open func(*Conn) Handler) {
 		t.run(c, pre, open)
 		return
 	}
+	settled := false
+	defer func() {
+		if !settled { // code of the host's has made this goroutine exit
+			hostConn{conn, t}.drop()
+			t.leave()
+		}
+	}()
 	c.net = newNetConn(c, hostConn{conn, t})
 	// What open sends gets a writer at once, which must not call a Handler yet.
 	c.net.calls.Lock()
@@ -176,8 +183,9 @@ func (t *Transport) serve(conn net.Conn, pre []byte, open func(*Conn) Handler) {
 		c.mu.Unlock()
 	}
 	c.net.calls.Unlock()
+	settled = true
 	if !ok {
-		_ = c.net.Close()
+		c.closeNet()
 		t.leave()
 		return
 	}
@@ -203,7 +211,8 @@ func (t *Transport) CloseListeners() {
 // peers, or PingInterval and the like, do the rest. When ctx ends first, what is
 // left is cut, and the error is ctx's.
 //
-// Afterwards no goroutine and no descriptor of the Transport is left. Shutdown may
+// Afterwards no goroutine and no descriptor of the Transport is left, but what a
+// net.Conn of the host's does not return from when it is closed. Shutdown may
 // be called again, also while another call waits, but not from a Handler.
 func (t *Transport) Shutdown(ctx context.Context) error {
 	first := t.refuseAll()

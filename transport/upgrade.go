@@ -74,18 +74,23 @@ func (t *Transport) hijack(w http.ResponseWriter, r *http.Request, u Upgrade) (n
 		reason := "cannot upgrade: " + culprit(w) + " hides the connection; mount the handler outside that middleware"
 		return nil, nil, answerHTTP(w, refuse(http.StatusInternalServerError, reason))
 	}
-	_ = conn.SetDeadline(time.Now().Add(t.opts.HandshakeTimeout))
-	_, err = conn.Write(acceptance(u, r.Header.Get(keyHeader), r.Header.Values(protocolHeader)))
+	hc, whole := hostConn{conn, t}, false
+	defer func() { // also when its goroutine exits
+		if !whole {
+			hc.drop()
+		}
+	}()
+	_ = hc.SetDeadline(time.Now().Add(t.opts.HandshakeTimeout))
+	_, err = hc.Write(acceptance(u, r.Header.Get(keyHeader), r.Header.Values(protocolHeader)))
 	if err != nil {
-		_ = conn.Close()
 		return nil, nil, fmt.Errorf("transport: answer upgrade: %w", err)
 	}
-	_ = conn.SetDeadline(time.Time{})
+	_ = hc.SetDeadline(time.Time{})
 	pre, err := rw.Reader.Peek(rw.Reader.Buffered())
 	if err != nil {
-		_ = conn.Close()
 		return nil, nil, fmt.Errorf("transport: read behind upgrade: %w", err)
 	}
+	whole = true
 	return conn, slices.Clone(pre), nil
 }
 

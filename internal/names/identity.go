@@ -42,8 +42,10 @@ func NewIdentity(u wire.User, roles []string, meta any, end int64) *Identity {
 	return who
 }
 
-// ID is the user's id, and Name what they are called, "" where that is not known.
-func (who *Identity) ID() string   { return who.text[:who.packed&0xff] }
+// ID is the user's id.
+func (who *Identity) ID() string { return who.text[:who.packed&0xff] }
+
+// Name is what they are called, "" where that is not known.
 func (who *Identity) Name() string { return who.text[who.packed&0xff:] }
 
 // End is when it ends, and whether it ever does.

@@ -123,9 +123,7 @@ func (d *Detector) Call(ctx context.Context, f func(context.Context) error) (tri
 		defer context.AfterFunc(up, cancel)()
 	}
 	defer cancel()
-	began := d.begin()
-	err = work.Guard(func() error { return f(ctx) })
-	d.end(began, err)
+	err = d.ask(ctx, f)
 	if err != nil && d.opt.Outage(err) {
 		d.check()
 	}
@@ -155,14 +153,14 @@ func (d *Detector) try() bool {
 	return true
 }
 
-// begin notes that the store is being called; end goes with it.
-func (d *Detector) begin() time.Time {
+// ask calls f, which asks the store, and notes whether there was an answer. However
+// f ends, the call is under way no more.
+func (d *Detector) ask(ctx context.Context, f func(context.Context) error) error {
 	d.calls.Add(1)
+	defer d.calls.Add(-1)
 	d.watch()
-	return time.Now()
-}
-
-func (d *Detector) end(began time.Time, err error) {
+	began := time.Now()
+	err := work.Guard(func() error { return f(ctx) })
 	if err == nil || !d.opt.Outage(err) {
 		d.slowest.note(time.Since(began))
 		d.answered.Add(1)
@@ -170,7 +168,7 @@ func (d *Detector) end(began time.Time, err error) {
 			work.Notify(d.news)
 		}
 	}
-	d.calls.Add(-1)
+	return err
 }
 
 // Patience is how much silence is no sign that the store is down.
@@ -293,9 +291,7 @@ func (d *Detector) probe() {
 func (d *Detector) askOnce() error {
 	ctx, cancel := context.WithTimeout(d.ctx, d.opt.Timeout)
 	defer cancel()
-	began := d.begin()
-	err := work.Guard(func() error { return d.opt.Probe(ctx) })
-	d.end(began, err)
+	err := d.ask(ctx, d.opt.Probe)
 	if err == nil || !d.opt.Outage(err) {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -159,4 +160,36 @@ func TestOtherErrorsAreAnswers(t *testing.T) {
 		require.Zero(t, s.probes.Load())
 		require.False(t, s.Down())
 	})
+}
+
+type evil struct{ error }
+
+func (evil) Error() string { return "evil" }
+func (evil) Is(error) bool { panic("Is") }
+
+// TestCallsThatEndOddlyAreOver: a call whose error panics when it is looked at, or
+// whose goroutine exits, is under way no more, and nobody probes because of it.
+func TestCallsThatEndOddlyAreOver(t *testing.T) {
+	for name, call := range map[string]func() error{
+		"error":  func() error { return evil{} },
+		"panic":  func() error { panic("call") },
+		"Goexit": func() error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			watched(t, func(t *testing.T, s *store) {
+				var err error
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					_, err = s.Call(t.Context(), func(context.Context) error { return call() })
+				})
+				wg.Wait()
+				var p *work.Panic
+				require.Equal(t, name != "Goexit", errors.As(err, &p))
+				time.Sleep(time.Hour)
+				require.Zero(t, s.probes.Load())
+				require.Zero(t, s.fell.Load())
+				require.NoError(t, s.call(t))
+			})
+		})
+	}
 }

@@ -65,15 +65,13 @@ func (e Edge) Answer(w http.ResponseWriter, r *http.Request, status int, body []
 }
 
 // Refusal is the answer to what has failed: the body, with what it needs in h.
-// after is when to try again, if that is known.
-func Refusal(h http.Header, e *wire.Error, after time.Duration) (body []byte) {
-	if after > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+func Refusal(h http.Header, e *wire.Error) (body []byte) {
+	if ms := e.RetryAfterMS; ms > 0 {
+		h.Set("Retry-After", strconv.FormatInt((ms+999)/1000, 10))
 	}
 	if e.Code == wire.CodeUnauthenticated {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
-	e.RetryAfterMS = after.Milliseconds()
 	return wire.AppendErrorObject(nil, e)
 }
 

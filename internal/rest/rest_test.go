@@ -98,11 +98,11 @@ func TestRefusals(t *testing.T) {
 		require.Equal(t, status, rest.Status(code), code)
 	}
 	h := make(http.Header)
-	body := rest.Refusal(h, &wire.Error{Code: wire.CodeRateLimited, Message: "too fast"}, 1500*time.Millisecond)
+	body := rest.Refusal(h, &wire.Error{Code: wire.CodeRateLimited, Message: "too fast", RetryAfterMS: 1500})
 	require.JSONEq(t, `{"code":"rate_limited","message":"too fast","retry_after_ms":1500}`, string(body))
 	require.Equal(t, http.Header{"Retry-After": {"2"}}, h)
 	h = make(http.Header)
-	rest.Refusal(h, &wire.Error{Code: wire.CodeUnauthenticated}, 0)
+	rest.Refusal(h, &wire.Error{Code: wire.CodeUnauthenticated})
 	require.Equal(t, http.Header{"Www-Authenticate": {"Bearer"}}, h)
 }
 

@@ -3,6 +3,7 @@ package work
 import (
 	"container/heap"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 )
@@ -29,6 +30,9 @@ type alarm struct {
 	do Ringer
 }
 
+// latest is the last millisecond that a time.Duration reaches.
+const latest = int64(math.MaxInt64 / time.Millisecond)
+
 // NewTimers starts the goroutine that calls back. start is about now. Panics go
 // to log.
 func NewTimers(start time.Time, log *slog.Logger) *Timers {
@@ -39,7 +43,7 @@ func NewTimers(start time.Time, log *slog.Logger) *Timers {
 
 // At has r told at the time, which comes from time.Now, or soon if that is past.
 func (t *Timers) At(when time.Time, r Ringer) {
-	a := alarm{when.Sub(t.start).Milliseconds() + 1, r} // not a moment early
+	a := alarm{min(max(when.Sub(t.start).Milliseconds(), 0)+1, latest), r} // not a moment early
 	t.mu.Lock()
 	heap.Push(&t.heap, a)
 	first := t.heap[0] == a

@@ -2,6 +2,7 @@ package work_test
 
 import (
 	"log/slog"
+	"math"
 	"testing"
 	"time"
 	"unsafe"
@@ -43,4 +44,19 @@ func TestTimersFollowTheMonotonicClock(t *testing.T) {
 		require.GreaterOrEqual(t, (<-r).Sub(began), 20*time.Millisecond)
 		require.Empty(t, r)
 	}
+}
+
+// TestTimersOfNever: what is further ahead than a time.Duration reaches is not now,
+// and what is as long past is.
+func TestTimersOfNever(t *testing.T) {
+	timers := work.NewTimers(time.Now(), slog.New(slog.DiscardHandler))
+	defer timers.Stop()
+	never, soon := make(rung, 4), make(rung, 4)
+	timers.At(time.Now().Add(math.MaxInt64), never)
+	timers.At(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), never)
+	timers.At(time.Time{}, soon)
+	<-soon
+	timers.At(time.Now().Add(time.Millisecond), soon)
+	<-soon
+	require.Empty(t, never)
 }

@@ -52,12 +52,11 @@ func (l *listener) Missed(covers func(string) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.missed = append(l.missed, covers)
-	switch {
-	case covers == nil:
+	if covers == nil {
 		l.say("missed all")
-	default:
-		l.say("missed a %t b %t", covers("a"), covers("b"))
+		return
 	}
+	l.say("missed a %t b %t", covers("a"), covers("b"))
 }
 
 // heard returns what was said since the last call, when all is at rest.
