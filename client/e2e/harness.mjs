@@ -195,10 +195,11 @@ function watch(page) {
   page.on("dialog", (d) => { page.problems.push(`dialog: ${d.message()}`); d.dismiss(); });
 }
 
-// visit opens the page as nobody in particular.
-export async function visit(url, options = DESKTOP) {
+// visit opens the page as nobody in particular; before runs in it first.
+export async function visit(url, options = DESKTOP, before = () => {}) {
   const page = await (await browserOf(options)).newPage();
   watch(page);
+  await page.addInitScript(before);
   await page.goto(url);
   return page;
 }

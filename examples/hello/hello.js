@@ -7,7 +7,10 @@ const text = document.getElementById("text");
 const randomId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
 // A guest's secret is their identity: random, and this tab's own.
-const secret = sessionStorage.secret ??= randomId();
+let secret = randomId();
+try {
+  secret = sessionStorage.secret ??= secret;
+} catch { /* storage is blocked or full: for as long as the page is open */ }
 
 const url = new URL("chat/ws", location.href);
 url.protocol = url.protocol.replace("http", "ws");

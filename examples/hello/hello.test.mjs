@@ -4,25 +4,27 @@ import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import vm from "node:vm";
 
-const source = readFileSync(new URL("hello.js", import.meta.url), "utf8");
+const read = (name) => readFileSync(new URL(name, import.meta.url), "utf8");
 const golden = new URL("../../internal/wire/testdata/server/", import.meta.url);
 
 // page runs the script and answers with what it shows and how to feed it. There is no
 // crypto.randomUUID, as on plain http.
-function page() {
+function page({ script = "hello.js", storage = () => ({}) } = {}) {
   const lines = [];
   const sent = [];
   const element = () => ({ textContent: "", listeners: {}, value: "", addEventListener(name, f) { this.listeners[name] = f; } });
   const list = { append: (item) => lines.push(item.textContent), replaceChildren: () => { lines.length = 0; } };
-  const elements = { messages: list, text: element(), form: element() };
+  const elements = { messages: list, text: element(), form: element(), status: element() };
   let socket;
   const context = {
     document: { getElementById: (id) => elements[id], createElement: element },
-    sessionStorage: {}, location: { href: "http://192.0.2.1/" }, URL, JSON, Array, Uint8Array,
+    get sessionStorage() { return storage(); }, location: { href: "http://192.0.2.1/" }, URL, JSON, Array, Uint8Array,
     crypto: { getRandomValues: (a) => crypto.getRandomValues(a) },
     WebSocket: class { constructor() { socket = this; } send(data) { sent.push(JSON.parse(data)); } },
   };
-  vm.runInNewContext(source, context);
+  context.WebSocket.OPEN = 1;
+  vm.runInNewContext(read(script), context);
+  socket.readyState = context.WebSocket.OPEN;
   return { lines, sent, elements, get: (frame) => socket.onmessage({ data: JSON.stringify(frame) }), open: () => socket.onopen() };
 }
 
@@ -59,4 +61,17 @@ test("sending works on plain http", () => {
   assert.equal(p.sent[0].type, "auth");
   assert.equal(p.sent[1].content, "hi");
   assert.match(p.sent[1].nonce, /^[0-9a-f]{32}$/);
+});
+
+test("a browser that keeps nothing is let in, here and in ../cluster", () => {
+  const blocked = () => { throw new DOMException("denied", "SecurityError"); };
+  const full = () => Object.defineProperty({}, "secret", { get() {}, set() { throw new DOMException("full", "QuotaExceededError"); } });
+  for (const script of ["hello.js", "../cluster/page/cluster.js"]) {
+    for (const storage of [blocked, full]) {
+      const p = page({ script, storage });
+      p.open();
+      assert.equal(p.sent[0].type, "auth");
+      assert.match(p.sent[0].token, /^[0-9a-f]{32}$/);
+    }
+  }
 });

@@ -98,8 +98,13 @@ func (r *messageRows) add(room int64, m *stored) {
 
 func (r *messageRows) queuePlain(q *pgx.Batch, sql string) {
 	if len(r.room) > 0 {
-		q.Queue(sql, r.room, r.seq, r.rev, r.created, r.id, r.user, r.kind, r.nonce, r.content, r.hash)
+		q.Queue(sql, r.plain()...)
 	}
+}
+
+// plain are the arguments of sqlInsertPlain.
+func (r *messageRows) plain() []any {
+	return []any{r.room, r.seq, r.rev, r.created, r.id, r.user, r.kind, r.nonce, r.content, r.hash}
 }
 
 func (r *messageRows) queue(q *pgx.Batch, sql string) {
@@ -160,7 +165,7 @@ func (b *batch) writeRooms(q *pgx.Batch) {
 		q.Queue(b.s.q(sqlMoveHeads), ids, epochs, revs, seqs)
 	}
 	if len(full) > 0 {
-		q.Queue(b.s.q(sqlTrim), full, bases)
+		q.Queue(b.s.q(sqlTrim), full, bases, b.s.clock.Now())
 	}
 }
 

@@ -43,6 +43,13 @@
 // is a hint that may be lost, so each looks about once a second for what it has
 // not been told, at a cost that does not depend on the number of rooms.
 //
+// What the database refuses for and its operator can mend is logged, with what to
+// do, and [Store.Check] fails: see GET /readyz. It runs the statements of a
+// message without one; where a change has been refused, with one, and rolls
+// back, so that it is ready again when it is. What is too old, by
+// Options.MaxAge, is so by the clocks of the servers, never by that of the
+// database.
+//
 // # Connections
 //
 // A pool needs about four connections for a Store; one that the host shares

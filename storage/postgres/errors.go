@@ -19,6 +19,7 @@ var (
 	errIDTaken   = &chat.Error{Code: chat.CodeConflict, Message: "a message has this id already", Field: "id"}
 	errChange    = &chat.Error{Code: chat.CodeInvalid, Message: "not a kind of change"}
 	errBusy      = &chat.Error{Code: chat.CodeUnavailable, Message: "the room is locked by another transaction"}
+	errRefuses   = &chat.Error{Code: chat.CodeUnavailable, Message: "the database refuses"}
 	errClosed    = &chat.Error{Code: chat.CodeUnavailable, Message: "the store has been closed"}
 )
 
@@ -50,7 +51,7 @@ func unavailable(err error) error {
 	}
 	message, cause := "the database does not answer", opaque(err)
 	if what := remedy(err); what != "" {
-		message, cause = "the database refuses", fmt.Errorf("%s: %w", what, cause)
+		message, cause = errRefuses.Message, fmt.Errorf("%s: %w", what, cause)
 	}
 	return (&chat.Error{Code: chat.CodeUnavailable, Message: message}).WithCause(cause)
 }
@@ -88,11 +89,12 @@ type complaints struct {
 // complainEvery is how often the same is said.
 const complainEvery = time.Minute
 
-// complain says in the log what the operator can mend, now and then.
-func (s *Store) complain(err error) {
+// complain says in the log what the operator can mend, now and then. It reports
+// whether this is of that kind.
+func (s *Store) complain(err error) bool {
 	what := remedy(err)
 	if what == "" {
-		return
+		return false
 	}
 	s.said.mu.Lock()
 	last, said := s.said.last[what]
@@ -106,6 +108,32 @@ func (s *Store) complain(err error) {
 	s.said.mu.Unlock()
 	if !quiet {
 		s.log.Error("postgres: the database refuses: "+what, "error", err.Error())
+	}
+	return true
+}
+
+// grievance is why what a store does over and over, unasked, fails. One goroutine
+// uses it.
+type grievance struct {
+	s     *Store
+	what  string
+	state string // of the error that has been logged
+	bad   bool
+}
+
+// note logs a failure that is not of the same cause as the last, and what the
+// operator can mend only where nobody else has.
+func (g *grievance) note(err error) {
+	if err == nil {
+		g.bad = false
+		return
+	}
+	if g.s.complain(err) {
+		return
+	}
+	if state := sqlState(err); !g.bad || state != g.state {
+		g.bad, g.state = true, state
+		g.s.log.Warn("postgres: "+g.what, "error", err.Error())
 	}
 }
 

@@ -2,12 +2,16 @@ package postgres_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gabblehq/chat"
@@ -90,4 +94,52 @@ func TestRefusals(t *testing.T) {
 			require.Equal(t, 1, log.count("the database refuses"), "once for all three")
 		})
 	}
+}
+
+// What a store does unasked, and cannot, is logged once for a cause, however
+// often it tries.
+func TestTroubleIsLoggedOnce(t *testing.T) {
+	url := pgtest.Start(t).CreateDB(t)
+	config, err := pgxpool.ParseConfig(url)
+	require.NoError(t, err)
+	var dials atomic.Int64
+	var cut atomic.Bool
+	config.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials.Add(1)
+		if cut.Load() {
+			return nil, net.ErrClosed
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	var log logged
+	s, err := postgres.NewWith(t.Context(), pool, postgres.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	l := watch(t, s)
+	again := func() { // whoever listens does so on a new connection each time
+		t.Helper()
+		from := dials.Load()
+		soon(t, func() bool { return dials.Load() >= from+6 }, "it is tried again and again")
+	}
+	const lost, moving, refuses = "the connection that listens is lost", "moving messages out of the outbox has failed", "the database refuses"
+
+	execute(t, url, `ALTER SCHEMA gabble RENAME TO away`)
+	again()
+	require.Equal(t, []int{0, 0, 1}, []int{log.count(lost), log.count(moving), log.count(refuses)})
+	missed := l.misses()
+	execute(t, url, `ALTER SCHEMA away RENAME TO gabble`)
+	soon(t, func() bool { return l.misses() > missed }, "it listens again")
+
+	cut.Store(true)
+	execute(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	soon(t, func() bool { return log.count(moving) > 0 }, "the outbox")
+	again()
+	require.LessOrEqual(t, log.count(lost), 2, "once that it has ended, and once that there is no other")
+	require.LessOrEqual(t, log.count(moving), 2)
+	missed = l.misses()
+	cut.Store(false)
+	soon(t, func() bool { return l.misses() > missed }, "it listens again")
 }

@@ -30,6 +30,7 @@ func (s *Store) rouse() {
 func (s *Store) moveAll() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	trouble := grievance{s: s, what: "moving messages out of the outbox has failed; trying again"}
 	for {
 		select {
 		case <-s.ending.Done():
@@ -38,8 +39,8 @@ func (s *Store) moveAll() {
 		case <-timer.C:
 		}
 		locked, err := s.moveWaiting(s.ending)
-		if err != nil && s.ending.Err() == nil {
-			s.log.Warn("postgres: moving messages out of the outbox has failed; trying again", "error", err.Error())
+		if s.ending.Err() == nil {
+			trouble.note(err)
 		}
 		pause := moveEvery
 		if locked {

@@ -75,8 +75,8 @@ func (o Options) settle() (Options, error) {
 
 // Store is a [chat.Store] in PostgreSQL. Make one with [New], [NewWith],
 // [Open] or [OpenWith], and close it. It is also a [chat.RoomLister], a [chat.RoomRemover],
-// a [chat.EpochStarter], a [chat.Watcher] and a [chat.PresenceKeeper]. What it
-// returns is the caller's own.
+// a [chat.EpochStarter], a [chat.Watcher], a [chat.PresenceKeeper] and a
+// [chat.Checker]. What it returns is the caller's own.
 type Store struct {
 	opt  Options
 	log  *slog.Logger
@@ -95,6 +95,7 @@ type Store struct {
 
 	spoilt sync.Once // logged once
 	said   complaints
+	trial  trial
 
 	start time.Time    // what since counts from
 	clock steady.Clock // that messages age by
@@ -111,6 +112,7 @@ var (
 	_ chat.EpochStarter   = (*Store)(nil)
 	_ chat.Watcher        = (*Store)(nil)
 	_ chat.PresenceKeeper = (*Store)(nil)
+	_ chat.Checker        = (*Store)(nil)
 )
 
 // New returns a Store that borrows the pool, with the default Options. Close
@@ -222,20 +224,21 @@ func (s *Store) q(sql string) string {
 	return text
 }
 
-// view is a statement that reads ~.rooms r, and shows no message that is too
-// old.
-func (s *Store) view(sql string) string {
+// view is a statement with these arguments that reads ~.rooms r, and shows no
+// message that is too old.
+func (s *Store) view(sql string, args ...any) (string, []any) {
 	if s.opt.MaxAge == 0 {
-		return s.q(sql)
+		return s.q(sql), args
 	}
+	args = append(args, s.clock.Now().Add(-s.opt.MaxAge))
 	type viewed string
 	if text, ok := s.texts.Load(viewed(sql)); ok {
-		return text.(string)
+		return text.(string), args
 	}
-	aged := fmt.Sprintf(sqlAgedRooms, s.opt.MaxAge.Microseconds())
+	aged := fmt.Sprintf(sqlAgedRooms, len(args))
 	text := qualify(strings.ReplaceAll(sql, "~.rooms r", aged+" r"), s.opt.Schema)
 	s.texts.Store(viewed(sql), text)
-	return text
+	return text, args
 }
 
 // bounded is a context that ends with ctx, or when a call has taken too long.

@@ -170,7 +170,8 @@ func (s *Store) query(ctx context.Context, key string, r *room, msgs *[]chat.Mes
 		return errNoRoom
 	}
 	err := s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, s.view(sql), append([]any{key}, args...)...)
+		text, args := s.view(sql, append([]any{key}, args...)...)
+		rows, err := conn.Query(ctx, text, args...)
 		if err != nil {
 			return err
 		}
@@ -200,7 +201,8 @@ func (s *Store) list(ctx context.Context, sql, prefix, after string, limit int, 
 	limit = min(max(limit, 0), most)
 	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		list = nil
-		rows, err := conn.Query(ctx, s.view(sql), append([]any{after, prefix, behind(prefix), limit + 1}, args...)...)
+		text, args := s.view(sql, append([]any{after, prefix, behind(prefix), limit + 1}, args...)...)
+		rows, err := conn.Query(ctx, text, args...)
 		if err != nil {
 			return err
 		}

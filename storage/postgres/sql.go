@@ -78,8 +78,8 @@ const (
 				WHERE m.room_id = x.id AND m.seq < x.base
 				RETURNING m.room_id, m.seq, m.first_rev, m.created_at, m.id, m.kind, m.nonce_hash
 			), kept AS (
-				INSERT INTO ~.trimmed (room_id, nonce_hash, seq, first_rev, created_at, id, kind)
-				SELECT room_id, nonce_hash, seq, first_rev, created_at, id, kind FROM gone WHERE nonce_hash IS NOT NULL
+				INSERT INTO ~.trimmed (room_id, nonce_hash, seq, first_rev, created_at, id, kind, trimmed_at)
+				SELECT room_id, nonce_hash, seq, first_rev, created_at, id, kind, $3::timestamptz FROM gone WHERE nonce_hash IS NOT NULL
 				ON CONFLICT DO NOTHING
 			), floors AS (SELECT room_id, max(first_rev) AS floor FROM gone GROUP BY room_id)
 			UPDATE ~.rooms r SET base = x.base, floor = greatest(r.floor, f.floor)
@@ -112,7 +112,7 @@ const (
 			) h ON true ORDER BY h.id`
 	sqlTold         = `SELECT body FROM ~.hints WHERE id = ANY($1::bigint[]) ORDER BY id`
 	sqlPrune        = `DELETE FROM ~.hints WHERE told_at < clock_timestamp() - interval '1 minute'`
-	sqlPruneTrimmed = `DELETE FROM ~.trimmed WHERE trimmed_at < now() - make_interval(secs => $1)`
+	sqlPruneTrimmed = `DELETE FROM ~.trimmed WHERE trimmed_at < $1`
 	sqlAged         = `SELECT r.id, r.key, coalesce((SELECT min(k.seq) FROM ~.messages k WHERE k.room_id = r.id AND k.created_at >= $1), r.seq + 1)
 			FROM ~.rooms r WHERE r.id IN (SELECT m.room_id FROM ~.messages m WHERE m.created_at < $1 LIMIT $2)
 			ORDER BY r.key FOR NO KEY UPDATE OF r SKIP LOCKED`
@@ -150,13 +150,14 @@ const (
 
 	sqlLockFree = sqlLock + ` SKIP LOCKED`
 
-	// Rooms without what is older than so many microseconds, as they will be
-	// when that has been trimmed. What is too old is soon gone, so that there is
+	// Rooms without what was created before the argument of that number, as they
+	// will be when that has been trimmed. The time is the store's, by which it
+	// trims and messages were created, never the server's. What is too old is soon gone, so that there is
 	// little to pass over.
 	sqlAgedRooms = `(SELECT r.id, r.key, r.epoch, r.rev, r.seq, young.base, greatest(r.floor, gone.floor) AS floor, r.room, r.kind, r.title,
 				r.topic, r.avatar, r.peers, r.meta, r.created_by, r.created_at, r.info_rev, r.past FROM ~.rooms r
 			CROSS JOIN LATERAL (SELECT coalesce((
-				SELECT m.seq FROM ~.messages m WHERE m.room_id = r.id AND m.seq >= r.base AND m.created_at >= now() - interval '%d microseconds'
+				SELECT m.seq FROM ~.messages m WHERE m.room_id = r.id AND m.seq >= r.base AND m.created_at >= $%d::timestamptz
 				ORDER BY m.seq LIMIT 1), r.seq + 1) AS base) young
 			CROSS JOIN LATERAL (
 				SELECT max(m.first_rev) AS floor FROM ~.messages m WHERE m.room_id = r.id AND m.seq >= r.base AND m.seq < young.base) gone)`

@@ -20,14 +20,15 @@ const (
 func (s *Store) tidy() {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
+	trouble := grievance{s: s, what: "tidying up has failed; trying again"}
 	for {
 		select {
 		case <-s.ending.Done():
 			return
 		case <-tick.C:
 		}
-		if err := s.tidyOnce(s.ending); err != nil && s.ending.Err() == nil {
-			s.log.Warn("postgres: tidying up has failed", "error", err.Error())
+		if err := s.tidyOnce(s.ending); s.ending.Err() == nil {
+			trouble.note(err)
 		}
 	}
 }
@@ -40,7 +41,7 @@ func (s *Store) tidyOnce(ctx context.Context) error {
 			return err
 		}
 		// An hour more, for clocks that differ.
-		if _, err := conn.Exec(ctx, s.q(sqlPruneTrimmed), (chat.NonceTTL + time.Hour).Seconds()); err != nil {
+		if _, err := conn.Exec(ctx, s.q(sqlPruneTrimmed), s.clock.Now().Add(-chat.NonceTTL-time.Hour)); err != nil {
 			return err
 		}
 		for more := s.opt.MaxAge > 0; more; {
@@ -70,7 +71,7 @@ func (s *Store) trimAged(ctx context.Context, conn *pgx.Conn) (more bool, err er
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		tag, err := tx.Exec(ctx, s.q(sqlTrim), ids, bases)
+		tag, err := tx.Exec(ctx, s.q(sqlTrim), ids, bases, s.clock.Now())
 		more = tag.RowsAffected() > 0
 		return err
 	})
@@ -99,7 +100,7 @@ func (s *Store) Trim(ctx context.Context, key string, keep int) error {
 				if err != nil {
 					return err
 				}
-				_, err = tx.Exec(ctx, s.q(sqlTrim), []int64{id}, []int64{base})
+				_, err = tx.Exec(ctx, s.q(sqlTrim), []int64{id}, []int64{base}, s.clock.Now())
 				return err
 			})
 		})

@@ -84,3 +84,40 @@ func requireAged(t *testing.T, s chat.Store, key string, sent []chat.Change) {
 		require.Len(t, p.Messages, seen)
 	}
 }
+
+// The clock of the database's host has no say in what is too old, nor in how
+// long nonces are known: a leap of it hides and forgets nothing.
+func TestDatabaseClock(t *testing.T) {
+	const leap = 30 * time.Hour
+	for name, ahead := range map[string]time.Duration{"ahead": leap, "behind": -leap} {
+		t.Run(name, func(t *testing.T) {
+			url := pgtest.Start(t).CreateDB(t)
+			s := openWith(t, url, postgres.Options{MaxAge: time.Hour})
+			s.Leap(-ahead) // whose clock is off is a matter of where one stands
+			now := time.Now().Add(-ahead)
+			makeRoom(t, s, "a")
+			var sent []chat.Change
+			for i, age := range []time.Duration{125, 100, 75, 50, 25} {
+				c := creation(string(rune('a'+i)), "x")
+				c.At = now.Add(-age * time.Minute)
+				sent = append(sent, c)
+			}
+			_, err := s.Append(t.Context(), "a", chat.Position{}, sent)
+			require.NoError(t, err)
+			requireAged(t, s, "a", sent)
+			list, _, err := s.ListRooms(t.Context(), "", "", 10)
+			require.NoError(t, err)
+			require.NotNil(t, list[0].LastMessage)
+			require.NoError(t, s.Tidy(t.Context()))
+			requireAged(t, s, "a", sent)
+
+			var at time.Time
+			require.NoError(t, newPool(t, url).QueryRow(t.Context(), `SELECT max(trimmed_at) FROM gabble.trimmed`).Scan(&at))
+			require.WithinDuration(t, now, at, time.Minute)
+			require.NoError(t, s.Tidy(t.Context()))
+			results, err := s.Append(t.Context(), "a", chat.Position{}, sent[:1])
+			require.NoError(t, err)
+			require.True(t, results[0].Duplicate, "a retry of what has just been trimmed")
+		})
+	}
+}

@@ -29,13 +29,14 @@ func (s *Store) Watch(ctx context.Context, l chat.Listener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.ending, func() { cancel(errClosed) })()
+	trouble := grievance{s: s, what: "the connection that listens is lost; trying again"}
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		w := watcher{s: s, l: l, pause: &pause}
+		w := watcher{s: s, l: l, pause: &pause, trouble: &trouble}
 		err := w.run(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		s.log.Warn("postgres: the connection that listens is lost; trying again", "error", err.Error())
+		trouble.note(err)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -49,6 +50,7 @@ type watcher struct {
 	s        *Store
 	l        chat.Listener
 	pause    *time.Duration
+	trouble  *grievance
 	conn     *pgx.Conn
 	snapshot string      // what has been told is what was visible in it
 	life     pgtype.Int8 // the one in which that was
@@ -65,6 +67,7 @@ func (w *watcher) run(ctx context.Context) error {
 	}
 	defer w.close()
 	*w.pause = 10 * time.Millisecond
+	w.trouble.note(nil)
 	w.l.Missed(nil)
 	w.s.rouse()
 	for {

@@ -95,8 +95,12 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 	})
 	switch {
 	case err == nil:
+		if written {
+			s.trial.refused.Store(false)
+		}
 		answer(parts, locked, nil)
 	case written || panicked(err):
+		s.trial.refused.Store(true)
 		answer(parts, locked, unknown(err))
 	case sqlState(err) == uniqueViolation && !ids:
 		s.duplicate.Store(s.since())
@@ -107,6 +111,7 @@ func (s *Store) writeParts(parts []part, wait, ids bool) (locked []part) {
 		answer(parts, nil, errBusy)
 		locked = nil
 	default:
+		s.trial.refused.Store(true)
 		s.complain(err)
 		answer(parts, nil, unavailable(err))
 		locked = nil

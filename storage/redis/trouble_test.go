@@ -127,6 +127,8 @@ func TestRefusedChanges(t *testing.T) {
 			require.Contains(t, body, "store")
 			ev := alice.Call(map[string]any{"type": "history", "room": "r"})
 			require.Equal(t, "history", ev.Type, "reading goes on")
+			ev = alice.Call(map[string]any{"type": "rooms"})
+			require.Equal(t, "rooms", ev.Type, "reading goes on: %s", ev.Raw)
 
 			row.mend(t, c)
 			require.Eventually(t, func() bool {
@@ -152,5 +154,90 @@ func TestEvictionThatIsSetLaterIsLogged(t *testing.T) {
 		require.Eventually(t, func() bool { return log.with("allkeys-lru") == round }, 3*bound, 5*time.Millisecond)
 		require.NoError(t, c.ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err())
 		require.Eventually(t, func() bool { return log.with("keeps all rooms again") == round }, 3*bound, 5*time.Millisecond)
+	}
+}
+
+// Reads go on while no change is taken, and show nothing that is too old, nor who
+// is of a server that has ended, although neither can be cleared away then.
+func TestReadsWhileChangesAreRefused(t *testing.T) {
+	for _, row := range []struct{ name, begin, mend string }{
+		{"full", "CONFIG SET maxmemory 1mb", "CONFIG SET maxmemory 0"},
+		{"replica", "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"},
+		{"replicas", "CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			do := func(command string) {
+				t.Helper()
+				var args []any
+				for _, a := range strings.Fields(command) {
+					args = append(args, a)
+				}
+				require.NoError(t, client(t, server).Do(t.Context(), args...).Err())
+			}
+			before := open(t, server.URL(), redis.Options{})
+			add(t, before, "r", creation("r"))
+			var sent []chat.Message
+			for i, age := range []time.Duration{3, 3, 3, 2, 0, 0, 0} {
+				c := message(string(rune('a' + i)))
+				c.At = c.At.Add(-age * time.Hour)
+				sent = append(sent, add(t, before, "r", c).Message)
+			}
+			for _, i := range []int{0, 5, 1} { // so that what is too old is between the rest by rev
+				add(t, before, "r", chat.Change{Kind: chat.ChangeEdit, At: time.Now(), Message: chat.Message{ID: sent[i].ID, Content: "edited"}})
+			}
+			add(t, before, "gone", creation("gone"))
+			old := message("")
+			old.At = old.At.Add(-2 * time.Hour)
+			add(t, before, "gone", old)
+			s := open(t, server.URL(), redis.Options{MaxAge: time.Hour})
+			for node, lease := range map[string]time.Duration{"ends": time.Millisecond, "stays": time.Hour} {
+				_, _, err := s.Attend(t.Context(), node, lease, []chat.Attendance{{Room: "r", Node: node, User: chat.User{ID: node}}})
+				require.NoError(t, err)
+			}
+
+			read := func() (all []any) {
+				t.Helper()
+				note := func(answer any, err error) {
+					t.Helper()
+					require.NoError(t, err)
+					all = append(all, answer)
+				}
+				for _, room := range []string{"r", "gone"} {
+					head, err := s.Head(t.Context(), room)
+					note(head, err)
+					for after := range head.Rev + 1 {
+						for limit := range 5 {
+							p, err := s.Changes(t.Context(), room, after, limit)
+							note(p, err)
+						}
+					}
+					queries := []chat.Query{{}, {Limit: 100}, {Limit: 2}, {Before: 6, Limit: 5}, {After: 2, Limit: 5}, {Around: 4, Limit: 4}}
+					for _, m := range sent {
+						queries = append(queries, chat.Query{ID: m.ID, Limit: 1}, chat.Query{User: m.User, Nonce: m.Nonce, Limit: 1})
+					}
+					for _, q := range queries {
+						p, err := s.History(t.Context(), room, q)
+						note(p, err)
+					}
+				}
+				list, more, err := s.ListRooms(t.Context(), "", "", 10)
+				note([]any{list, more}, err)
+				return all
+			}
+			do(row.begin)
+			during := read()
+			var there []chat.Attendance
+			require.Eventually(t, func() bool {
+				var err error
+				there, err = s.Attendances(t.Context(), []string{"r"})
+				require.NoError(t, err)
+				return len(there) == 1
+			}, bound, time.Millisecond, "who is of a server that has ended")
+			require.Equal(t, "stays", there[0].Node)
+			do(row.mend)
+			require.Equal(t, read(), during, "as when it has been cleared away")
+		})
 	}
 }

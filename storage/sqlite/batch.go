@@ -51,6 +51,9 @@ func (w *writer) alone(r *request) error {
 }
 
 func (w *writer) request(r *request) error {
+	if r.op == opCheck {
+		return w.probe()
+	}
 	room, err := w.room(r.room)
 	if err != nil {
 		return err

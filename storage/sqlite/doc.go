@@ -48,7 +48,8 @@
 // read, messages can be deleted and rooms removed, also after a restart. The
 // database does not become smaller by that, but new messages go where something
 // was: removing rooms, and retention, let writing go on, as free space on the
-// volume does, by itself and without a restart. Deleting single messages leaves
+// volume does, by itself and without a restart. Until then [Store.Check] fails,
+// and GET /readyz with it. Deleting single messages leaves
 // their places, and seldom makes enough room. To make the file smaller, end the
 // program and run VACUUM, for which there must be as much free space as it has.
 // Who needs a few hundred kilobytes at once, where others have filled the volume,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,4 +157,24 @@ func TestSmallVolume(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, "filler")))
 	require.NoError(t, s.RemoveRoom(t.Context(), "2"))
 	goesOn(t, s, "a", "and again")
+}
+
+// On a disk that others fill nobody is ready, from the first refusal on until
+// there is space again.
+func TestReadyOnFullDisk(t *testing.T) {
+	dir := smallDisk(t, "16m")
+	s := open(t, filepath.Join(dir, "chat.db"), sqlite.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	room(t, s, "a")
+	ready := readiness(t, s)
+	require.Equal(t, http.StatusOK, ready())
+	for round := range 2 {
+		free := fill(t, dir)
+		untilFull(t, s, "a", fmt.Sprint(round, " "))
+		for range 3 {
+			require.Equal(t, http.StatusServiceUnavailable, ready())
+		}
+		free()
+		require.Eventually(t, func() bool { return ready() == http.StatusOK }, time.Minute, 10*time.Millisecond)
+		goesOn(t, s, "a", fmt.Sprint("on ", round))
+	}
 }

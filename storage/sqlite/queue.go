@@ -20,6 +20,7 @@ const (
 	opRemove
 	opEpoch
 	opTrim
+	opCheck
 )
 
 // request waits for the writer. Its fields are the caller's before it is in

@@ -55,7 +55,7 @@ type Options struct {
 
 // Store is a [chat.Store] in one file. Make one with [Open] or [OpenWith], and
 // Close it after the server that uses it. It is also a [chat.RoomLister], a
-// [chat.RoomRemover] and a [chat.EpochStarter].
+// [chat.RoomRemover], a [chat.EpochStarter] and a [chat.Checker].
 type Store struct {
 	path string // absolute, without symbolic links
 	opts settled
@@ -83,6 +83,7 @@ var (
 	_ chat.RoomLister   = (*Store)(nil)
 	_ chat.RoomRemover  = (*Store)(nil)
 	_ chat.EpochStarter = (*Store)(nil)
+	_ chat.Checker      = (*Store)(nil)
 )
 
 // settled is Options with the defaults filled in.
@@ -145,6 +146,12 @@ func (s *Store) Append(ctx context.Context, room string, known chat.Position, ch
 		return nil, err
 	}
 	return r.results, nil
+}
+
+// Check implements [chat.Checker]: it writes, at most once a second, a page that
+// stays as it is.
+func (s *Store) Check(ctx context.Context) error {
+	return s.do(ctx, &request{op: opCheck})
 }
 
 // Close writes what has been taken on, waits for the calls under way and lets

@@ -33,8 +33,10 @@ type writer struct {
 	rooms   map[string]*roomState
 	touched []*roomState // whose row is to be written in this transaction
 	inserts inserts
-	careful bool // look before each change, see transact
-	wrote   bool // this transaction has written to a room
+	careful bool      // look before each change, see transact
+	wrote   bool      // this transaction has written to a room
+	probed  bool      // or only to see whether it can
+	proved  time.Time // when that was last committed, zero after a failure
 	now     time.Time
 
 	sweep sweep
@@ -160,7 +162,7 @@ func (w *writer) attempt(f func() error) error {
 	if err := w.look(); err != nil {
 		return err
 	}
-	w.now, w.wrote = w.opts.clock.Now(), false
+	w.now, w.wrote, w.probed = w.opts.clock.Now(), false, false
 	_, err := w.conn.exec("BEGIN IMMEDIATE")
 	if err == nil {
 		err = f()
@@ -170,6 +172,9 @@ func (w *writer) attempt(f func() error) error {
 	}
 	if err == nil {
 		if _, err = w.conn.exec("COMMIT"); err == nil {
+			if w.wrote || w.probed {
+				w.proved = time.Now()
+			}
 			w.forget()
 			return nil
 		}
@@ -187,6 +192,7 @@ func (w *writer) attempt(f func() error) error {
 // rollback leaves nothing of a transaction, and nothing of the connection
 // either where that is in doubt.
 func (w *writer) rollback(reopen bool) {
+	w.proved = time.Time{}
 	w.rooms = make(map[string]*roomState)
 	w.touched = w.touched[:0]
 	w.inserts.clear()

@@ -36,12 +36,14 @@ type Breaking interface {
 func brokenChecks() []check {
 	const fails = "failures of the backend are ErrUnavailable, or ErrUnknown where a write may have happened"
 	const answer = "No failure looks like an answer: like an empty page, a room that does not exist, a change that is acknowledged or has failed alone."
+	const ready = "Check returns an error, ErrUnavailable as a rule, where nothing can be stored at present."
 	return []check{
 		{"reads", answer, "what is shown is what was there", brokenReads},
 		{"writes", fails, "what has failed is not there, what is acknowledged is, and what is unknown in whole or not at all", brokenWrites},
 		{"while_used", fails, "many write when it breaks", brokenWhileUsed},
 		{"optional", answer, "of the optional powers neither", brokenOptional},
 		{"epochs_and_removals", fails, "and what the answer says of them is so", brokenRooms},
+		{"checker", ready, "it says so however often it is asked, no longer than it is so, and leaves nothing behind", brokenChecker},
 	}
 }
 

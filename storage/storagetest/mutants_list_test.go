@@ -1,6 +1,7 @@
 package storagetest_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,16 @@ func mutants() []mutant {
 		{"acknowledges what has failed", blindly, []string{"broken/writes", "broken/while_used"}},
 		{"takes a failure for a missing room", failing(func(error) error { return chat.Errorf(chat.CodeNotFound, "no such room") }), []string{"broken/reads", "broken/writes"}},
 		{"takes a failure for nothing in lists", func(s chat.Store) chat.Store { return listsNothing{node(s)} }, []string{"broken/optional"}},
+		{"says that it can be written to whatever happens", func(s chat.Store) chat.Store {
+			return checks{node(s), func(error) error { return nil }}
+		}, []string{"broken/checker", "broken/optional"}},
+		{"never says again that it can be written to", func(s chat.Store) chat.Store {
+			var first error
+			return checks{node(s), func(err error) error {
+				first = cmp.Or(first, err)
+				return first
+			}}
+		}, []string{"broken/checker"}},
 		{"says that it has removed", func(s chat.Store) chat.Store { return claimsRemoval{node(s)} }, []string{"broken/epochs_and_removals"}},
 		{"denies what it has written", denies, []string{"broken/writes", "broken/while_used"}},
 		{"shows the driver's error", failing(func(err error) error {

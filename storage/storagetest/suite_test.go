@@ -1,6 +1,8 @@
 package storagetest_test
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -60,7 +62,23 @@ func (sound) OpenRewinding(testing.TB) storagetest.Rewinding {
 
 func (sound) OpenBreaking(testing.TB) storagetest.Breaking {
 	n := storagetest.Shared(memory.New()).Node()
-	return broken{n, n}
+	return broken{n, checks{n, func(err error) error { return err }}}
+}
+
+// checks is a store that can tell whether it could be written to.
+type checks struct {
+	*storagetest.SharedNode
+	bend func(error) error
+}
+
+func (s checks) Unwrap() chat.Store { return s.SharedNode }
+
+func (s checks) Check(ctx context.Context) error {
+	_, err := s.Head(ctx, "~")
+	if errors.Is(err, chat.ErrNotFound) {
+		err = nil
+	}
+	return s.bend(err)
 }
 
 // broken is a store as a server sees it that can be kept from reaching it.

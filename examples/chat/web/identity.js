@@ -3,6 +3,7 @@
 // person, kept in that window's sessionStorage. This is a demo's idea of identity:
 // anybody may say any name. The token is what the chat sees.
 import { Failure } from "./connection.js";
+import { Shelf } from "./storage.js";
 
 export const KEY = "gabble.identity";
 const SIGNED_OUT = "gabble.signed-out";
@@ -15,13 +16,14 @@ export class Identity {
   #flight = null;
 
   // second makes the window one of a second person.
-  constructor({ second = false, tab = sessionStorage, browser = localStorage, fetch = (...args) => globalThis.fetch(...args) } = {}) {
+  constructor({ second = false, tab, browser, fetch = (...args) => globalThis.fetch(...args) } = {}) {
+    const own = new Shelf(() => tab ?? sessionStorage);
     if (second) {
       // A window that is opened out of another one begins with a copy of its person.
-      tab.clear();
-      tab.setItem(SECOND, "1");
+      own.clear();
+      own.setItem(SECOND, "1");
     }
-    this.#storage = tab.getItem(SECOND) ? tab : browser;
+    this.#storage = own.getItem(SECOND) ? own : new Shelf(() => browser ?? localStorage);
     this.#fetch = fetch;
   }
 
@@ -30,12 +32,22 @@ export class Identity {
     return this.#storage;
   }
 
+  // current is null for nobody. Anything may lie in a browser: what is no identity
+  // is removed.
   get current() {
+    const text = this.#storage.getItem(KEY);
+    if (text === null) return null;
     try {
-      return JSON.parse(this.#storage.getItem(KEY)) || null;
-    } catch {
-      return null;
-    }
+      const kept = JSON.parse(text);
+      if (isIdentity(kept)) return kept;
+    } catch { /* not even JSON */ }
+    this.#storage.removeItem(KEY);
+    return null;
+  }
+
+  // kept reports whether the next page in this place is still them.
+  get kept() {
+    return this.#storage.keeps(KEY);
   }
 
   // signIn says who this is and keeps the answer.
@@ -83,4 +95,9 @@ export class Identity {
     this.#flight ??= this.signIn(kept.name).finally(() => { this.#flight = null; });
     return (await this.#flight).token;
   }
+}
+
+function isIdentity(kept) {
+  const texts = [kept?.name, kept?.token, kept?.user?.id];
+  return texts.every((t) => typeof t === "string" && t !== "");
 }

@@ -17,7 +17,7 @@ export class Keep {
   #read() {
     try {
       const list = JSON.parse(this.#storage.getItem(this.#key));
-      return Array.isArray(list) ? list.filter((r) => r && typeof r.id === "string") : [];
+      return Array.isArray(list) ? list.filter(isRoom) : []; // anything may lie in a browser
     } catch {
       return [];
     }
@@ -49,7 +49,9 @@ export class Keep {
   }
 
   clear() {
-    this.#storage.removeItem(this.#key);
+    try {
+      this.#storage.removeItem(this.#key);
+    } catch { /* blocked since */ }
   }
 
   #note(rooms) {
@@ -59,3 +61,10 @@ export class Keep {
     }
   }
 }
+
+function isRoom(r) {
+  const { id, peer = "", outbox = [] } = r ?? {};
+  return isText(id, peer) && Array.isArray(outbox) && outbox.every((e) => isText(e?.nonce, e?.content));
+}
+
+const isText = (...values) => values.every((v) => typeof v === "string");

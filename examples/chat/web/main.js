@@ -32,11 +32,12 @@ if (params.has(SECOND)) history.replaceState(null, "", location.pathname + locat
 async function enter() {
   if (identity.current) return;
   const signIn = (name) => identity.signIn(name);
+  const named = history.state?.name; // by the page before, which could not keep it
   if (identity.signedOut) {
     location.hash = (await askName(signIn)).room;
     return;
   }
-  const name = madeUpName();
+  const name = named || madeUpName();
   try {
     await signIn(name);
   } catch (err) {
@@ -58,7 +59,7 @@ class App {
     url.protocol = url.protocol.replace("http", "ws");
     url.hash = "";
     this.#connection = new Connection({ url: url.href, getToken: (reason) => identity.token(reason), hidden: () => document.hidden });
-    this.#keep = new Keep(identity.storage, identity.current.user.id);
+    this.#keep = new Keep(identity.storage.area, identity.current.user.id);
     this.#client = new Client(this.#connection, identity.current.user, { saved: this.#keep.load(), save: (rooms) => { if (!this.#leaving) this.#keep.save(rooms); } });
     this.#views = this.#makeViews();
     this.#connection.wire.subscribe((entry) => this.#views.hood.record(entry));
@@ -125,7 +126,7 @@ class App {
     document.addEventListener("keydown", (e) => this.#onKey(e));
     // Signed out in another tab: this one is the same person.
     window.addEventListener("storage", (e) => {
-      if (e.storageArea === identity.storage && (e.key === KEY || e.key === null) && !identity.current) this.#gone();
+      if (e.storageArea === identity.storage.area && (e.key === KEY || e.key === null) && !identity.current) this.#gone();
     });
     $("to-rooms").append(icon("back"));
     $("to-rooms").addEventListener("click", () => this.#sidebar(true));
@@ -313,8 +314,9 @@ class App {
     this.#connection.stop();
     history.replaceState(null, "", location.pathname);
     document.title = "Gabble";
-    const { room } = await askName((name) => identity.signIn(name));
+    const { name, room } = await askName((name) => identity.signIn(name));
     location.hash = room;
+    if (!identity.kept) history.replaceState({ name }, "");
     location.reload();
   }
 

@@ -4,10 +4,14 @@
 -- back, and what was lost with one is said again.
 local what = ARGV[1]
 
-local function expire(leases, incarnations)
+local function ended(leases)
   local time = redis.call('TIME')
   local t = time[1] * 1000 + math.floor(time[2] / 1000)
-  local ended = redis.call('ZRANGEBYSCORE', leases, '-inf', t)
+  return redis.call('ZRANGEBYSCORE', leases, '-inf', t), t
+end
+
+local function expire(leases, incarnations)
+  local ended, t = ended(leases)
   for i = 1, #ended do
     redis.call('ZREM', leases, ended[i])
     redis.call('HDEL', incarnations, ended[i])
@@ -39,9 +43,17 @@ if what == 'lease' then
   return all
 end
 
-if what == 'nodes' then
-  expire(KEYS[1], KEYS[2])
-  return redis.call('HGETALL', KEYS[2])
+if what == 'nodes' then -- without a write, which may be refused
+  local over = {}
+  for _, node in ipairs((ended(KEYS[1]))) do over[node] = true end
+  local all, reply = redis.call('HGETALL', KEYS[2]), {}
+  for i = 1, #all, 2 do
+    if not over[all[i]] then
+      reply[#reply + 1] = all[i]
+      reply[#reply + 1] = all[i + 1]
+    end
+  end
+  return reply
 end
 
 if what == 'who' then

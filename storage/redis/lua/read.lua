@@ -6,12 +6,16 @@ local kind, cutoff, arg, limit = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(A
 local h = redis.call('HMGET', K, 'e', 'v', 's', 'f', 'd', 'i', 'o', 'p')
 if not h[1] then return {} end
 local v, s, oldest = tonumber(h[2]), tonumber(h[3]), tonumber(h[7])
+local hidden -- what is too old is still there
 if cutoff then
   --include trim.lua
-  local is = trim(K, L, oldest, s, 0, cutoff)
-  if is ~= oldest then
-    oldest, h[4] = is, redis.call('HGET', K, 'f')
+  local is, floor = trim(K, L, oldest, s, 0, cutoff, true)
+  if floor then
+    hidden, h[4] = true, floor ~= '' and floor or h[4]
+  elseif is ~= oldest then
+    h[4] = redis.call('HGET', K, 'f')
   end
+  oldest = is
 end
 local reply = { h[1], v, s, h[4] or '0', h[5], h[6], 0, h[8] or '' }
 
@@ -28,6 +32,17 @@ if kind == 'head' then return reply end
 if kind == 'changes' then
   -- One more than asked for says whether there are more.
   local members = redis.call('ZRANGEBYSCORE', L, '(' .. arg, '+inf', 'LIMIT', 0, limit + 1)
+  if hidden then
+    local from, some = 0, members
+    members = {}
+    while #some > 0 and #members <= limit do
+      for i = 1, #some do
+        if #members <= limit and (some[i] == '0' or tonumber(some[i]) >= oldest) then members[#members + 1] = some[i] end
+      end
+      from = from + #some
+      some = redis.call('ZRANGEBYSCORE', L, '(' .. arg, '+inf', 'LIMIT', from, limit + 1)
+    end
+  end
   if #members > limit then
     members[#members] = nil
     reply[7] = 1
@@ -41,7 +56,7 @@ end
 
 if kind == 'id' then
   local seq = redis.call('HGET', K, 'm' .. arg)
-  if seq then add({ seq }) end
+  if seq and tonumber(seq) >= oldest then add({ seq }) end
   return reply
 end
 

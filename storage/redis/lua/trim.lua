@@ -1,6 +1,8 @@
 -- trim lets go of the messages from oldest on that are too many or created
--- before the cutoff, and returns the oldest that is left.
-local function trim(K, L, oldest, seq, max, cutoff)
+-- before the cutoff, and returns the oldest that is left. With reading, a server
+-- that takes no changes is no error: nothing goes then, and what would be the
+-- floor is returned, too.
+local function trim(K, L, oldest, seq, max, cutoff, reading)
   local first, floor = oldest, nil
   local fields, members = {}, {}
   local going = true
@@ -28,11 +30,9 @@ local function trim(K, L, oldest, seq, max, cutoff)
     end
   end
   if oldest > first then
-    if floor then
-      redis.call('HSET', K, 'o', oldest, 'f', floor)
-    else
-      redis.call('HSET', K, 'o', oldest)
-    end
+    local set = { 'HSET', K, 'o', oldest, floor and 'f', floor }
+    local done = (reading and redis.pcall or redis.call)(unpack(set, 1, floor and 6 or 4))
+    if type(done) == 'table' then return oldest, floor or '' end
     many('HDEL', K, fields)
     many('ZREM', L, members)
   end
