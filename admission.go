@@ -120,3 +120,22 @@ func (s *Server) checkOrigin(r *http.Request) (door.Trust, error) {
 	return door.Refused, &Error{Code: CodeForbidden, Message: fmt.Sprintf("the page is of %q, and this request was sent to %q: they must be alike, or Options.Origins names the page's; "+
 		"a proxy has to pass the Host header on (nginx: proxy_set_header Host $http_host)", origin, own)}
 }
+
+var (
+	errBusy     = &Error{Code: CodeUnavailable, Message: "too many requests under way", RetryAfter: retryFull}
+	errBusyUser = &Error{Code: CodeRateLimited, Message: "too many requests under way", RetryAfter: retryFull}
+)
+
+// request counts a REST call in; done goes with it where there is no error.
+func (a *admission) request(ip netip.Addr) (done func(), err error) {
+	switch a.requests.Enter(ip) {
+	case door.AllFull:
+		err = errBusy
+	case door.AddressFull:
+		err = errFullIP
+	default:
+		return func() { a.requests.Leave(ip) }, nil
+	}
+	a.rejected.Add(1)
+	return nil, err
+}

@@ -4,22 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
+	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/presence"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
+// connectCommand is what a connection has to pass before it is one, and
+// authCommand what says whose it is; both are asked for by more than frames.
+var (
+	connectCommand = command{typ: CmdConnect, class: ClassConnect, run: func(*call, context.Context, visit) error { return nil }}
+	authCommand    = command{typ: CmdAuth, class: ClassAuth, run: func(c *call, _ context.Context, _ visit) error { return c.authenticate() }}
+)
+
 // authenticate asks the host who is speaking.
-func (s *Server) authenticate(c *call) error {
+func (c *call) authenticate() error {
 	if c.who != nil { // asked already
 		c.cmd.User = *c.who
 		return nil
 	}
 	var who User
 	err := guard(func() (err error) {
-		who, err = s.opt.Authenticate(c.request)
+		who, err = c.srv.opt.Authenticate(c.request)
 		return err
 	})
 	if err != nil {
@@ -186,4 +197,92 @@ func (s *session) welcome(ref string) {
 		w.ExpiresInMS = max(time.Until(at).Milliseconds(), 1)
 	}
 	s.send(func(b []byte) []byte { return wire.AppendWelcome(b, &w) })
+}
+
+// identify asks the host who sent a request. Nil without an error means that
+// an upgrade carries nothing to tell by, and that the first frame has to.
+func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, error) {
+	c := newCall(s, nil)
+	defer c.free()
+	// A site may stand behind basic authentication of its own: what a browser sends for
+	// that is no token of ours. It is up to Authenticate whether it counts.
+	bearer := bearsToken(r)
+	if name := s.opt.QueryToken; name != "" && !bearer {
+		if token := r.URL.Query().Get(name); token != "" {
+			r = r.Clone(r.Context())
+			r.Header.Set("Authorization", "Bearer "+token)
+			bearer = true
+		}
+	}
+	c.cmd.Type, c.cmd.RemoteIP, c.request = CmdAuth, ip, r
+	if upgrade && r.Header.Get("Authorization") == "" && r.Header.Get("Cookie") == "" {
+		// Most likely a browser whose first frame will tell. That is no failed
+		// attempt, which middleware would have to log; as a connection it has
+		// been counted.
+		err := c.authenticate()
+		if errors.Is(err, ErrUnauthenticated) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		who := c.cmd.User
+		c.cmd.User, c.who = User{}, &who
+	}
+	err := s.dispatch(r.Context(), c)
+	if err == nil {
+		err = c.identified()
+	}
+	if err != nil {
+		if upgrade && errors.Is(err, ErrUnauthenticated) && !bearer {
+			return nil, nil
+		}
+		return nil, err
+	}
+	who := c.cmd.User
+	return &who, nil
+}
+
+// bearsToken reports whether a request has a header that must be meant for us.
+func bearsToken(r *http.Request) bool {
+	for _, v := range r.Header["Authorization"] {
+		if scheme, _, _ := strings.Cut(v, " "); strings.EqualFold(scheme, "Bearer") {
+			return true
+		}
+	}
+	return false
+}
+
+// A token lasts for hours, and a timer for each session until then would cost
+// more than the rest of it. So an expirySweep looks at a part of the sessions
+// every second, and only what ends before it comes by again gets a timer.
+const (
+	expirySweepEvery = time.Second
+	expiryRound      = directory.Shards * expirySweepEvery
+)
+
+// expirySweep visits one shard of the directory after the other.
+type expirySweep struct {
+	srv  *Server
+	next int
+}
+
+func (e *expirySweep) Ring(now time.Time) {
+	defer e.srv.timers.At(now.Add(expirySweepEvery), e) // whatever happens
+	users := e.srv.users
+	for _, s := range users.Shard(e.next) {
+		if who := s.who.Load(); who != nil {
+			s.expire(who, now)
+		}
+	}
+	e.next = (e.next + 1) % directory.Shards
+}
+
+// expire has ring called when who expires, unless that is so late that the
+// sweep comes by before.
+func (s *session) expire(who *names.Identity, now time.Time) {
+	// Twice the round: a machine that was held up must not miss it.
+	if at, ok := s.srv.expires(who); ok && at.Before(now.Add(2*expiryRound)) {
+		s.srv.timers.At(at, s)
+	}
 }

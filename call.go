@@ -7,18 +7,22 @@ import (
 
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/work"
 )
 
 // call is what the server knows of a command beside what middleware may see:
 // where it came from and what answers it.
 type call struct {
+	srv    *Server
 	cmd    Command
 	wire   wire.Command
 	s      *session // nil over REST
 	passed bool     // the session's turn has been given away
 
-	as      *names.Identity // whose permission was checked, over WebSocket
-	revoked uint32          // and what had been revoked before: see current
+	checked    bool            // a permission was checked:
+	everywhere bool            // for all rooms, not only the command's,
+	as         *names.Identity // whose it is, over WebSocket,
+	revoked    uint32          // and what had been revoked before; see current
 
 	// What the command asks for beyond Command's fields.
 	join    wire.Join
@@ -27,25 +31,25 @@ type call struct {
 	cursor  string
 	request *http.Request // for CmdAuth: what Authenticate is asked with,
 	who     *User         // or what it has said
-	info    RoomInfo      // for CmdCreateRoom
-	update  RoomUpdate    // for CmdUpdateRoom
+	message Message       // for CmdMessage: as it is to be stored
+	args    any           // what only its kind of command has
 	before  *Message      // for CmdEdit, where middleware looks at it: the message as it was,
 	gave    gave          // and what the edit is about
 
 	// What answers it.
-	page   Page
-	spare  int // bytes that the messages of a joined frame have left to its users
-	online wire.Online
-	rooms  wire.Rooms
-	room   *RoomInfo
+	page  *Page
+	spare int        // bytes that the messages of a joined frame have left to its users
+	found wire.Reply // what else is to be shown
+	tries int        // that it took to find it
+	ack   wire.Ack
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
 // newCall returns an empty call; free gives it back.
-func newCall(s *session) *call {
+func newCall(srv *Server, s *session) *call {
 	c := calls.Get().(*call)
-	c.s = s
+	c.srv, c.s = srv, s
 	c.cmd.call = c
 	return c
 }
@@ -61,7 +65,10 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 	if c.cmd.TraceID == "" {
 		c.cmd.TraceID = s.name("", s.ids.Add(1))
 	}
-	err := s.prepare(ctx, c)
+	var err error
+	if k := s.kind(c.cmd.Type); k.foresee != nil && len(s.opt.Middleware) > 0 {
+		err = k.foresee(c, ctx)
+	}
 	if err == nil {
 		err = guard(func() error { return s.handle(ctx, &c.cmd) })
 	}
@@ -87,12 +94,106 @@ func (s *Server) verdict(c *call, err error) error {
 	return nil
 }
 
-// prepare finds out what middleware has to know.
-func (s *Server) prepare(ctx context.Context, c *call) error {
-	if c.cmd.Type != CmdEdit || len(s.opt.Middleware) == 0 {
+// commit has a change of the command's committed in its room. Where there is no
+// middleware, whose code goes on when the handler has returned, it does not
+// wait: it returns errEntered or errPassed, and who commits the change answers
+// the call and releases the command's reference to the room.
+func (c *call) commit(ctx context.Context, r *liveRoom, m *commit) error {
+	if c.s == nil || len(c.s.srv.opt.Middleware) > 0 {
+		if err := c.await(ctx, r, m); err != nil {
+			return err
+		}
+		c.took(r.srv, &m.result)
 		return nil
 	}
-	return s.foresee(ctx, c)
+	s, turns := c.s, r.srv.workers.turns
+	m.call = c
+	if !r.enter(m) { // from here on c may be gone
+		return errEntered
+	}
+	if !s.yield() {
+		// There is more in this turn; it may well become part of the same group.
+		r.handOn()
+		return errEntered
+	}
+	r.hold() // the command's reference goes with its answer
+	defer r.release()
+	turns.Detach()
+	defer turns.Attach()
+	r.commitGroup()
+	return errPassed
+}
+
+// await is commit for a command whose handler goes on with the answer. What
+// waits here is no longer counted as a worker that takes up commands.
+func (c *call) await(ctx context.Context, r *liveRoom, m *commit) error {
+	if c.s == nil {
+		_, err := r.commit(ctx, m)
+		return err
+	}
+	turns := r.srv.workers.turns
+	m.done = make(chan struct{})
+	lead := r.enter(m)
+	c.s.pass(c)
+	if lead {
+		func() {
+			turns.Detach()
+			defer turns.Attach()
+			r.commitGroup()
+		}()
+	}
+	select {
+	case <-m.done:
+		return m.result.Err
+	default:
+	}
+	if turns.Park() {
+		defer turns.Unpark()
+	}
+	_, err := m.wait(ctx)
+	return err
+}
+
+// took notes what the command has led to.
+func (c *call) took(s *Server, res *Result) {
+	c.cmd.Result, c.cmd.Duplicate = s.outcome(res), res.Duplicate
+}
+
+// settle answers a command that had entered its room's queue, and releases the
+// room.
+func (c *call) settle(r *liveRoom, m *commit) {
+	err := m.result.Err
+	if err == nil {
+		c.took(r.srv, &m.result)
+	} else if c.mayBeAnswered(err) {
+		r.srv.workers.chores.Run(lateAnswer{c, r, err}) // which asks the store
+		return
+	}
+	c.reply(r, err)
+}
+
+// lateAnswer answers a message that was turned away when it was to be committed.
+type lateAnswer struct {
+	c   *call
+	r   *liveRoom
+	err error
+}
+
+func (a lateAnswer) Work() {
+	err := a.err
+	defer func() { a.c.reply(a.r, err) }()
+	if a.r.srv.firstAnswer(a.r.srv.ctx, a.c, err) {
+		err = nil
+	}
+}
+
+// reply is the end of a command that had entered its room's queue.
+func (c *call) reply(r *liveRoom, err error) {
+	s := c.s
+	defer r.release()
+	defer s.done(c)
+	defer work.Recover(s.srv.log, "the answer to a command")
+	s.answer(c, s.srv.verdict(c, err))
 }
 
 // looksPerUser bounds how often firstAnswer asks the store.
@@ -126,7 +227,7 @@ func (s *Server) firstAnswer(ctx context.Context, c *call, err error) bool {
 // mayBeAnswered reports whether a message that was turned away may have been
 // stored before.
 func (c *call) mayBeAnswered(err error) bool {
-	if c.cmd.Type != CmdMessage || c.cmd.Nonce == "" {
+	if !c.srv.kind(c.cmd.Type).once || c.cmd.Nonce == "" {
 		return false
 	}
 	switch asError(err).Code {

@@ -2,9 +2,25 @@ package chat
 
 import (
 	"context"
+	"iter"
 
 	"github.com/gabblehq/chat/hub"
 )
+
+// Changes follows the room's log from a position: every change after it, each
+// changed thing in its newest state, in rev order, and then what happens, until
+// ctx ends or the loop does. It is the cursor that clients have, for server
+// code. It does not skip: a position that cannot be continued, because the log
+// was trimmed or replaced, ends the loop with ErrReset. The zero Position means
+// from the beginning.
+//
+//	for entry, err := range srv.Room("general").Changes(ctx, position) {
+//		...
+//		position = entry.Position // to begin at after a restart
+//	}
+func (r *Room) Changes(ctx context.Context, from Position) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) { r.follow(ctx, from, yield) }
+}
 
 // follower is a sink that takes everything and only notes that something is
 // there: server code wants changes, not frames, and reads them from the store.
@@ -82,4 +98,18 @@ func (r *Room) follow(ctx context.Context, at Position, yield func(Entry, error)
 			return
 		}
 	}
+}
+
+// named returns the entry with the room's id in it: the store may not know it,
+// and what it hands out is not ours to change.
+func (r *liveRoom) named(e Entry) Entry {
+	if e.Message != nil {
+		m := cloneMessage(*e.Message)
+		m.Room = r.id
+		e.Message = &m
+	} else {
+		e.Room = cloneInfo(e.Room)
+		e.Room.ID = r.id
+	}
+	return e
 }

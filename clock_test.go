@@ -16,8 +16,9 @@ import (
 // wallClock is where the wall clock may be read, or the monotonic reading of a
 // time dropped, and why that cannot go wrong when somebody sets the clock.
 var wallClock = map[string]string{
-	"apply.go stamp":                        "what is stored and shown to people",
-	"identity.go user":                      "what the host is told; the session ends by the monotonic clock",
+	"server.go stamp":                       "what is stored and shown to people",
+	"records.go readMessage":                "what is stored",
+	"users.go user":                         "what the host is told; the session ends by the monotonic clock",
 	"internal/steady/steady.go Now":         "the clock that takes a leap for a mistake",
 	"middleware/counter.go take":            "of a length of time",
 	"storage/memory/clone.go stamp":         "what is stored",

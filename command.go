@@ -71,6 +71,27 @@ type Command struct {
 	call *call // what the server itself knows of the command
 }
 
+// Class is what commands cost alike, for limits and logs.
+type Class string
+
+// The classes of commands.
+const (
+	ClassConnect Class = "connect" // a connection, before anybody is authenticated
+	ClassAuth    Class = "auth"
+	ClassJoin    Class = "join"   // and leaving
+	ClassRead    Class = "read"   // what shows something and changes nothing
+	ClassWrite   Class = "write"  // what changes a room; what there is no such command of, too
+	ClassSignal  Class = "signal" // what is told to others and kept nowhere
+)
+
+// Class returns the class of the command's Type.
+func (c *Command) Class() Class {
+	if k := commands[c.Type]; k != nil {
+		return k.class
+	}
+	return unknownCommand.class
+}
+
 // Handler handles one command. Its error answers the client: an [Error] as it
 // is, any other as internal, with the cause in the log only.
 type Handler func(ctx context.Context, cmd *Command) error

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/gabblehq/chat/hub"
@@ -309,10 +310,13 @@ func (r *liveRoom) frame(c *commit) []byte {
 		return r.messageFrame(wire.TypeEdit, &res.Message, author)
 	case ChangeDelete:
 		return r.messageFrame(wire.TypeDelete, &res.Message, author)
-	default:
+	case ChangeCreateRoom, ChangeUpdateRoom:
 		// Nobody is asked for names here: the whole room waits for its
 		// committer.
 		w := r.srv.wireRoom(&res.Room, r.srv.names.Known)
 		return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
 	}
+	// What a frame of another kind says would be wrong. The room goes on, and
+	// reads the change from the store.
+	panic(fmt.Sprintf("chat: no frame for a change of kind %d", c.change.Kind))
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
+
+	"github.com/gabblehq/chat/internal/wire"
 )
 
 // Code says what kind of failure an [Error] is. The same strings cross the
@@ -58,11 +61,11 @@ func (e *Error) WithCause(cause error) *Error {
 // are set to more go off at once.
 const maxRetry = math.MaxInt32 * time.Millisecond
 
-// retryAfter is RetryAfter in whole units, 0 where it says nothing. Rounded down,
+// retryAfter is RetryAfter in milliseconds, 0 where it says nothing. Rounded down,
 // clients would come back a moment too soon.
-func (e *Error) retryAfter(unit time.Duration) int64 {
+func (e *Error) retryAfter() int64 {
 	d := min(max(e.RetryAfter, 0), maxRetry)
-	return int64((d + unit - 1) / unit)
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 // WithField returns a copy of e that names the offending field.
@@ -94,6 +97,11 @@ func (e *Error) Is(target error) bool {
 		return t.Code == e.Code && (t.Message == "" || t.Message == e.Message)
 	}
 	return e.Code == CodeUnsupported && target == errors.ErrUnsupported
+}
+
+// said is what clients are told of the error.
+func (e *Error) said() *wire.Error {
+	return &wire.Error{Code: string(e.Code), Message: cut(e.Message, maxSaid), Field: cut(e.Field, maxSaid), RetryAfterMS: e.retryAfter()}
 }
 
 // One sentinel for each code, for errors.Is.
@@ -152,4 +160,32 @@ func asError(err error) *Error {
 		return &Error{Code: CodeUnavailable, Message: "the outcome is not known; retry with the same nonce", cause: err}
 	}
 	return &Error{Code: CodeInternal, Message: "internal error", cause: err}
+}
+
+// codes are all there are, in the order in which errorCounts counts them.
+var codes = [...]Code{
+	CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeConflict,
+	CodeTooLarge, CodeRateLimited, CodeUnsupported, CodeUnavailable, CodeInternal,
+}
+
+// errorCounts counts the errors that clients were answered with, by code.
+type errorCounts [len(codes)]atomic.Int64
+
+func (n *errorCounts) add(code Code) {
+	for i, c := range codes {
+		if c == code {
+			n[i].Add(1)
+			return
+		}
+	}
+}
+
+func (n *errorCounts) all() map[Code]int64 {
+	m := make(map[Code]int64, len(codes))
+	for i, c := range codes {
+		if v := n[i].Load(); v > 0 {
+			m[c] = v
+		}
+	}
+	return m
 }

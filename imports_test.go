@@ -55,7 +55,7 @@ var house = []struct {
 	imports []string
 	why     string
 }{
-	{".", []string{"storage", "hub", "transport", "internal/directory", "internal/door", "internal/names", "internal/outage", "internal/presence", "internal/safelog", "internal/turn", "internal/wire", "internal/work"}, "the root imports only the machinery, or plug-ins could not import the root"},
+	{".", []string{"storage", "hub", "transport", "internal/directory", "internal/door", "internal/names", "internal/outage", "internal/presence", "internal/rest", "internal/safelog", "internal/turn", "internal/wire", "internal/work"}, "the root imports only the machinery, or plug-ins could not import the root"},
 	{"hub", []string{"internal/safelog"}, "the hub knows topics, frames and cursors, and has never heard of chat"},
 	{"transport", []string{"internal/poll", "internal/safelog", "internal/work"}, "the transport knows connections and messages, and has never heard of chat"},
 	{"transport/transporttest", []string{"transport"}, "the suite knows what it proves, and nothing above"},
@@ -69,6 +69,7 @@ var house = []struct {
 	{"internal/names", []string{"internal/wire", "internal/work"}, "names know what is shown of users, and nothing of rooms"},
 	{"internal/presence", []string{"hub", "internal/names", "internal/wire", "internal/work"}, "presence knows users, rooms and servers, and nothing of logs, commands or stores"},
 	{"internal/outage", []string{"internal/work"}, "an outage is one of whatever is called"},
+	{"internal/rest", []string{"internal/wire"}, "the edge of REST knows errors and bodies, and nothing of what is asked"},
 	{"internal/redistest", nil, "a server for tests knows its driver, and nothing of ours"},
 	{"internal/pgtest", nil, "a server for tests knows its driver, and nothing of ours"},
 	{"internal/...", nil, "internal helpers stand by themselves"},

@@ -4,15 +4,8 @@ import (
 	"errors"
 
 	"github.com/gabblehq/chat/internal/turn"
-	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/internal/work"
 )
-
-// joins are the rooms of one frame that are still to be joined.
-type joins struct {
-	ref  string
-	rest []wire.Join
-}
 
 // inboxBytes bounds the commands that wait, beside one of any size.
 const inboxBytes = 64 << 10
@@ -54,7 +47,7 @@ func (s *session) Work() {
 		if !ok {
 			return
 		}
-		c := newCall(s)
+		c := newCall(s.srv, s)
 		switch s.attempt(c, func(c *call) error {
 			if join != nil {
 				s.joinNext(c, join)

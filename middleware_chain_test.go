@@ -229,7 +229,9 @@ func TestMiddlewareThatSwallowsCommands(t *testing.T) {
 			require.Equal(t, "m", events[len(events)-1].Ref)
 		})
 	})
-	for _, typ := range []chat.CommandType{chat.CmdMessage, chat.CmdEdit, chat.CmdDelete} {
+	for _, typ := range []chat.CommandType{
+		chat.CmdMessage, chat.CmdEdit, chat.CmdDelete, chat.CmdHistory, chat.CmdMembers, chat.CmdPresence, chat.CmdRooms,
+	} {
 		t.Run(string(typ)+" is held", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				alice := chattest.New(t, swallow(typ)).Dial("alice")

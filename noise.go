@@ -1,8 +1,8 @@
 package chat
 
 import (
+	"bytes"
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/gabblehq/chat/internal/wire"
@@ -65,30 +65,57 @@ func (s *session) ping(c *call) {
 	s.send(func(b []byte) []byte { return wire.AppendPong(b, c.wire.Ref, time.Now()) })
 }
 
-// codes are all there are, in the order in which errorCounts counts them.
-var codes = [...]Code{
-	CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeConflict,
-	CodeTooLarge, CodeRateLimited, CodeUnsupported, CodeUnavailable, CodeInternal,
+const (
+	// maxPing is how long a ping is at most that does not depend on what
+	// commands wait for, and pongWithin how long it waits for them.
+	maxPing    = 256
+	pongWithin = 2 * time.Second
+)
+
+// pingIn returns the call of a ping, which the caller frees; nil for any other
+// payload.
+func (s *session) pingIn(payload []byte) *call {
+	if len(payload) > maxPing || !bytes.Contains(payload, []byte(`"ping"`)) {
+		return nil
+	}
+	c := newCall(s.srv, s)
+	if c.wire.Decode(payload) == nil && c.wire.Type == wire.TypePing {
+		return c
+	}
+	c.free()
+	return nil
 }
 
-// errorCounts counts the errors that clients were answered with, by code.
-type errorCounts [len(codes)]atomic.Int64
-
-func (n *errorCounts) add(code Code) {
-	for i, c := range codes {
-		if c == code {
-			n[i].Add(1)
-			return
-		}
+// idle reports whether nothing waits in front of what comes in.
+func (s *session) idle() bool {
+	if s.conn.Buffered() > replyBytes {
+		return false
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inbox.Free()
 }
 
-func (n *errorCounts) all() map[Code]int64 {
-	m := make(map[Code]int64, len(codes))
-	for i, c := range codes {
-		if v := n[i].Load(); v > 0 {
-			m[c] = v
-		}
+// latePing is a ping that had to wait behind a command. The client takes it for
+// a sign that the connection lives, whatever the command waits for.
+type latePing struct {
+	s       *session
+	payload []byte
+}
+
+func (l *latePing) Ring(time.Time) {
+	s := l.s
+	s.mu.Lock()
+	found := !s.ended && s.inbox.Remove(l.payload)
+	if found {
+		s.resume()
 	}
-	return m
+	s.mu.Unlock()
+	if !found {
+		return
+	}
+	if c := s.pingIn(l.payload); c != nil {
+		s.ping(c)
+		c.free()
+	}
 }

@@ -2,52 +2,39 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"mime"
+	"maps"
 	"net/http"
-	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/gabblehq/chat/internal/wire"
+	"github.com/gabblehq/chat/internal/door"
+	"github.com/gabblehq/chat/internal/rest"
 )
 
 // routes is what is under the mount.
-func (s *Server) routes() *http.ServeMux {
-	m := http.NewServeMux()
-	m.HandleFunc("GET /ws", s.upgrade)
-	m.HandleFunc("GET /healthz", s.healthz)
-	m.HandleFunc("GET /readyz", s.readyz)
-	rest := func(pattern string, typ CommandType, f restFunc) {
-		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.rest(w, r, typ, f) })
+func (s *Server) routes() *rest.Mux {
+	m := &rest.Mux{}
+	m.Handle("GET /ws", s.upgrade)
+	for _, typ := range slices.Sorted(maps.Keys(s.commands)) { // the same every time
+		k := s.commands[typ]
+		for _, at := range k.routes {
+			m.Handle(at.pattern, func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, k, &at) })
+		}
 	}
-	rest("GET /rooms", CmdRooms, s.getRooms)
-	rest("POST /rooms", CmdCreateRoom, s.postRoom)
-	rest("POST /direct", CmdCreateRoom, s.postDirect)
-	rest("GET /rooms/{room}", CmdPresence, s.getRoom)
-	rest("PATCH /rooms/{room}", CmdUpdateRoom, s.patchRoom)
-	rest("DELETE /rooms/{room}", CmdDeleteRoom, s.removeRoom)
-	rest("GET /rooms/{room}/online", CmdMembers, s.getOnline)
-	rest("GET /rooms/{room}/messages", CmdHistory, s.getMessages)
-	rest("POST /rooms/{room}/messages", CmdMessage, s.postMessage)
-	rest("GET /rooms/{room}/messages/{id}", CmdHistory, s.getMessage)
-	rest("PATCH /rooms/{room}/messages/{id}", CmdEdit, s.patchMessage)
-	rest("DELETE /rooms/{room}/messages/{id}", CmdDelete, s.deleteMessage)
-	m.HandleFunc(catchAll, s.notHere)
+	m.Handle("GET /healthz", s.healthz)
+	m.Handle("GET /readyz", s.readyz)
+	m.Else(s.notHere)
 	return m
 }
 
-// catchAll is the pattern of what nothing else is there for.
-const catchAll = "/"
-
 // route hands a request to what is at its path.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
-	r = s.within(w, r)
-	if err := unclean(r); err != nil {
-		s.writeError(w, r, err)
+	r = s.edge.Within(w, r)
+	if !rest.Clean(r) {
+		s.writeError(w, r, errUnclean(r))
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -59,37 +46,27 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 // a request with 404 and not_found instead, as the Server does itself.
 func ExactPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := unclean(r); err != nil {
+		if !rest.Clean(r) {
+			err := errUnclean(r)
+			body := rest.Refusal(w.Header(), err.said())
 			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(status(err.Code))
-			_, _ = w.Write(wire.AppendErrorObject(nil, &wire.Error{Code: string(err.Code), Message: err.Message}))
+			w.WriteHeader(rest.Status(string(err.Code)))
+			_, _ = w.Write(body)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// unclean is the answer to a path that a mux would redirect; as it does not know where
-// it is mounted, out of the mount. Nil if it would not.
-func unclean(r *http.Request) *Error {
-	p := r.URL.EscapedPath()
-	clean := path.Clean("/" + p)
-	if clean != "/" && strings.HasSuffix(p, "/") {
-		clean += "/"
-	}
-	if p == clean {
-		return nil
-	}
-	return &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(p)) + ": paths are not cleaned up"}
+// errUnclean is the answer to a path that is not clean; as a mux does not know where it
+// is mounted, to redirect it would lead out of the mount.
+func errUnclean(r *http.Request) *Error {
+	return &Error{Code: CodeNotFound, Message: "nothing at " + strconv.Quote(clip(r.URL.EscapedPath())) + ": paths are not cleaned up"}
 }
 
-// restFunc fills a command from a request, has it done with run, and returns
-// the status and the body of the answer.
-type restFunc func(r *http.Request, c *call, run func() error) (status int, body []byte, err error)
-
-// rest answers one REST call: by the same authentication, middleware and rules
+// serveREST answers one REST call: by the same authentication, middleware and rules
 // as a command over WebSocket.
-func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f restFunc) {
+func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, k *command, at *route) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	if !s.inUse.Enter() {
@@ -123,309 +100,88 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 		s.writeError(w, r, err)
 		return
 	}
-	c := newCall(nil)
+	c := newCall(s, nil)
 	defer c.free()
-	c.cmd.Type, c.cmd.User, c.cmd.RemoteIP, c.cmd.Room = typ, *who, ip, r.PathValue("room")
 	c.wire.Ref = ""
-	status, body, err := f(r, c, func() error { return s.dispatch(r.Context(), c) })
-	if typ == CmdHistory || typ == CmdMembers || typ == CmdPresence {
-		for err == nil && !c.current(s) { // see revocations
-			live := s.acquire(c.cmd.Room)
-			err = s.again(r.Context(), c, live)
-			live.release()
-		}
-	}
+	c.cmd.Type, c.cmd.User, c.cmd.RemoteIP, c.cmd.Room = k.typ, *who, ip, r.PathValue("room")
+	body, err := c.serve(r, k, at)
 	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
-	s.answer(w, r, status, body)
-}
-
-func (s *Server) getRooms(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var err error
-	c.cursor = r.URL.Query().Get("cursor")
-	if c.limit, err = intParam(r, "limit"); err != nil {
-		return 0, nil, err
-	}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	for tries := 0; ; tries++ {
-		body := wire.AppendRoomsObject(nil, &c.rooms)
-		if c.rooms.Rooms == nil || c.revoked == s.revoked.all() {
-			return http.StatusOK, body, nil
-		}
-		if tries == maxListings {
-			return 0, nil, errTooManyRevoked
-		}
-		if err := s.listRooms(r.Context(), c); err != nil {
-			return 0, nil, err
-		}
-	}
-}
-
-// roomBody is the body of POST and PATCH /rooms. Pointers tell what is absent.
-type roomBody struct {
-	ID     string          `json:"id"`
-	Kind   RoomKind        `json:"kind" validate:"omitempty,oneof=public"`
-	Title  *string         `json:"title" validate:"omitempty,max=200"`
-	Topic  *string         `json:"topic" validate:"omitempty,max=1000"`
-	Avatar *string         `json:"avatar" validate:"omitempty,max=2048,http_url|startswith=/"`
-	Meta   json.RawMessage `json:"meta"`
-}
-
-func (s *Server) postRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var b roomBody
-	if err := s.body(r, &b); err != nil {
-		return 0, nil, err
-	}
-	c.cmd.Room = b.ID
-	c.info = RoomInfo{Title: deref(b.Title), Topic: deref(b.Topic), Avatar: deref(b.Avatar), Meta: b.Meta}
-	return s.created(r.Context(), c, run)
-}
-
-func (s *Server) postDirect(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var b struct {
-		User string `json:"user" validate:"required,max=128"`
-	}
-	if err := s.body(r, &b); err != nil {
-		return 0, nil, err
-	}
-	if !wire.ValidUserID(b.User) {
-		return 0, nil, (&Error{Code: CodeInvalid, Message: "not a user id"}).WithField("user")
-	}
-	c.cmd.Peer, c.cmd.Room = b.User, DirectID(c.cmd.User.ID, b.User)
-	return s.created(r.Context(), c, run)
-}
-
-func (s *Server) created(ctx context.Context, c *call, run func() error) (int, []byte, error) {
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	if c.room == nil {
-		return http.StatusNoContent, nil, nil
-	}
-	return http.StatusCreated, s.roomObject(ctx, c.room), nil
-}
-
-func (s *Server) roomObject(ctx context.Context, info *RoomInfo) []byte {
-	w := s.wireRoom(info, s.names.Many(ctx, info.Peers))
-	r := s.acquire(w.ID)
-	defer r.release()
-	_ = r.presence.Load(ctx) // where that fails, it is who is here
-	w.Online = r.presence.Count()
-	return wire.AppendRoomObject(nil, &w)
-}
-
-func (s *Server) getRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	if c.online.Room == "" {
-		return http.StatusNoContent, nil, nil // nobody has asked whether the user may read it
-	}
-	live := s.acquire(c.cmd.Room)
-	defer live.release()
-	info, err := live.infoCopy(r.Context())
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, s.roomObject(r.Context(), &info), nil
-}
-
-func (s *Server) patchRoom(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var b roomBody
-	if err := s.body(r, &b); err != nil {
-		return 0, nil, err
-	}
-	c.update = RoomUpdate{Title: b.Title, Topic: b.Topic, Avatar: b.Avatar, Meta: b.Meta}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	if c.room == nil {
-		return http.StatusNoContent, nil, nil
-	}
-	return http.StatusOK, s.roomObject(r.Context(), c.room), nil
-}
-
-func (s *Server) removeRoom(_ *http.Request, _ *call, run func() error) (int, []byte, error) {
-	return http.StatusNoContent, nil, run()
-}
-
-func (s *Server) getOnline(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	var err error
-	c.cursor = r.URL.Query().Get("cursor")
-	if c.limit, err = intParam(r, "limit"); err != nil {
-		return 0, nil, err
-	}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, wire.AppendOnlineObject(nil, &c.online), nil
-}
-
-func (s *Server) getMessages(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	given := 0
-	for _, p := range []string{"before", "after", "around"} {
-		n, err := intParam(r, p)
-		if err != nil {
-			return 0, nil, err
-		}
-		if r.URL.Query().Get(p) == "" {
-			continue
-		}
-		if given++; given > 1 {
-			return 0, nil, (&Error{Code: CodeInvalid, Message: "only one of before, after and around"}).WithField(p)
-		}
-		switch {
-		case p == "before":
-			c.query.Before = max(int64(n), 1) // below the first there is nothing
-		case p == "around" || n == 0:
-			c.query.Around = max(int64(n), 1)
-		default:
-			c.query.After = int64(n)
-		}
-	}
-	var err error
-	if c.query.Limit, err = intParam(r, "limit"); err != nil {
-		return 0, nil, err
-	}
-	c.cmd.Thread = r.URL.Query().Get("thread")
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, wire.AppendHistoryObject(nil, c.historyPage(s)), nil
-}
-
-func (s *Server) getMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	c.query = Query{ID: r.PathValue("id"), Limit: 1}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	if len(c.page.Messages) == 0 {
-		return 0, nil, (&Error{Code: CodeNotFound, Message: "no such message"}).WithField("id")
-	}
-	return http.StatusOK, s.messageObject(r.Context(), c.cmd.Room, &c.page.Messages[0]), nil
-}
-
-func (s *Server) messageObject(ctx context.Context, room string, m *Message) []byte {
-	w := wireMessage(m, s.names.One(ctx, m.User))
-	w.Room = room
-	return wire.AppendMessageObject(nil, &w)
-}
-
-// result is the answer to a command that has led to a message. There is none
-// where a middleware has kept the command to itself.
-func (s *Server) result(r *http.Request, c *call, status int) (int, []byte, error) {
-	if c.cmd.Result == nil {
-		return http.StatusNoContent, nil, nil
-	}
-	return status, s.messageObject(r.Context(), c.cmd.Room, c.cmd.Result), nil
-}
-
-func (s *Server) postMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	if err := s.frameBody(r, c, wire.TypeMessage, ""); err != nil {
-		return 0, nil, err
-	}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	status := http.StatusCreated
-	if c.cmd.Duplicate {
+	status := at.status
+	switch {
+	case len(body) == 0:
+		status = http.StatusNoContent
+	case c.cmd.Duplicate:
 		status = http.StatusOK
 	}
-	return s.result(r, c, status)
+	s.edge.Answer(w, r, status, body)
 }
 
-func (s *Server) patchMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	if err := s.frameBody(r, c, wire.TypeEdit, r.PathValue("id")); err != nil {
-		return 0, nil, err
+// serve has a command done as a request says, and returns the body of the answer.
+func (c *call) serve(r *http.Request, k *command, at *route) (body []byte, err error) {
+	ctx := r.Context()
+	if at.read != nil {
+		if err := at.read(c, r); err != nil {
+			return nil, err
+		}
 	}
-	if err := run(); err != nil {
-		return 0, nil, err
+	if err := c.srv.dispatch(ctx, c); err != nil {
+		return nil, err
 	}
-	return s.result(r, c, http.StatusOK)
+	how := at.reply
+	if how == nil {
+		how = k.reply
+	}
+	for {
+		reply, err := c.answer(ctx, how)
+		if err != nil {
+			return nil, err
+		}
+		body = reply.AppendObject(nil)
+		if k.again == nil || c.current() { // see revocations
+			return body, nil
+		}
+		if err := k.again(c, ctx); err != nil {
+			return nil, err
+		}
+	}
 }
 
-func (s *Server) deleteMessage(r *http.Request, c *call, run func() error) (int, []byte, error) {
-	c.cmd.ID = r.PathValue("id")
-	switch hard := r.URL.Query().Get("hard"); hard {
-	case "true":
-		c.cmd.Hard = true
-	case "", "false":
-	default:
-		return 0, nil, (&Error{Code: CodeInvalid, Message: "neither true nor false"}).WithField("hard")
+// readFrame takes a body by the rules of the frame that does the same.
+func (c *call) readFrame(r *http.Request, id string) error {
+	raw, err := c.srv.edge.Body(r)
+	if err == nil {
+		err = c.wire.DecodeBody(string(c.cmd.Type), c.cmd.Room, id, raw)
 	}
-	if err := run(); err != nil {
-		return 0, nil, err
-	}
-	return s.result(r, c, http.StatusOK)
-}
-
-// frameBody reads a body by the rules of the frame that does the same.
-func (s *Server) frameBody(r *http.Request, c *call, typ, id string) error {
-	raw, err := s.read(r)
 	if err != nil {
-		return err
+		return wireError(err)
 	}
-	if err := c.wire.DecodeBody(typ, c.cmd.Room, id, raw); err != nil {
-		e := decodeError(c, err)
-		c.wire.Ref = ""
-		return e
-	}
-	user, ip, t := c.cmd.User, c.cmd.RemoteIP, c.cmd.Type
 	c.take()
-	c.cmd.User, c.cmd.RemoteIP, c.cmd.Type = user, ip, t
 	return nil
 }
 
-// read returns a request's body, bounded.
-func (s *Server) read(r *http.Request) ([]byte, error) {
-	if ct, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); ct != "application/json" {
-		return nil, (&Error{Code: CodeInvalid, Message: "the body must be application/json"}).WithField("Content-Type")
+// readBody reads and validates a body that is no frame.
+func (c *call) readBody(r *http.Request, v any) error {
+	if err := c.srv.edge.Decode(r, v); err != nil {
+		return wireError(err)
 	}
-	raw, err := io.ReadAll(io.LimitReader(r.Body, int64(s.opt.Limits.MessageBytes)+1))
-	if err != nil {
-		return nil, &Error{Code: CodeInvalid, Message: "the body could not be read", cause: err}
-	}
-	if len(raw) > s.opt.Limits.MessageBytes {
-		return nil, &Error{Code: CodeTooLarge, Message: "the body is too large"}
-	}
-	return raw, nil
+	return nil
 }
 
-// body reads and validates a body of a rare kind.
-func (s *Server) body(r *http.Request, v any) error {
-	raw, err := s.read(r)
-	if err != nil {
-		return err
-	}
-	return decodeStrict(raw, v)
-}
-
+// intParam reads a parameter that is a whole number from 0.
 func intParam(r *http.Request, name string) (int, error) {
-	v := r.URL.Query().Get(name)
-	if v == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 0 {
-		return 0, (&Error{Code: CodeInvalid, Message: "not a whole number from 0"}).WithField(name)
+	n, err := rest.Int(r, name)
+	if err != nil {
+		return 0, wireError(err)
 	}
 	return n, nil
 }
 
-func deref(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
-}
-
 // healthz says that the process answers.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	s.answer(w, r, http.StatusOK, []byte(`{"status":"ok"}`))
+	s.edge.Answer(w, r, http.StatusOK, []byte(`{"status":"ok"}`))
 }
 
 // readyz says whether the server takes clients: not while it drains, and not
@@ -442,22 +198,10 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if reason == "" {
-		s.answer(w, r, http.StatusOK, []byte(`{"status":"ready"}`))
+		s.edge.Answer(w, r, http.StatusOK, []byte(`{"status":"ready"}`))
 		return
 	}
-	s.answer(w, r, http.StatusServiceUnavailable, fmt.Appendf(nil, `{"status":"not ready","reason":%q}`, reason))
-}
-
-// methods are those that the path has something for.
-func (s *Server) methods(r *http.Request) (list []string) {
-	probe := r.WithContext(r.Context())
-	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
-		probe.Method = m
-		if _, pattern := s.mux.Handler(probe); pattern != catchAll {
-			list = append(list, m)
-		}
-	}
-	return list
+	s.edge.Answer(w, r, http.StatusServiceUnavailable, fmt.Appendf(nil, `{"status":"not ready","reason":%q}`, reason))
 }
 
 // notHere tells somebody whose mount is wrong what was seen and what to do.
@@ -467,23 +211,52 @@ func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 			s.writeError(w, r, err)
 			return
 		}
-		s.answer(w, r, http.StatusNoContent, nil)
+		s.edge.Answer(w, r, http.StatusNoContent, nil)
 		return
 	}
 	if r.Method == http.MethodConnect && len(r.Header[":protocol"]) > 0 {
 		s.writeError(w, r, &Error{Code: CodeUnsupported, Message: "a WebSocket over HTTP/2 or HTTP/3 (extended CONNECT, RFC 8441) is not supported: open it over HTTP/1.1"})
 		return
 	}
-	if allow := s.methods(r); len(allow) > 0 {
+	if allow := s.mux.Allowed(r); len(allow) > 0 {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		s.writeStatus(w, r, http.StatusMethodNotAllowed, &Error{Code: CodeInvalid, Message: "not by " + clip(r.Method)})
 		return
 	}
-	msg := "nothing at " + clip(r.Method+" "+r.URL.Path) + " under the mount; there are /ws, /rooms, /direct, /healthz and /readyz"
-	for _, known := range []string{"/ws", "/rooms", "/direct", "/healthz", "/readyz"} {
+	roots := s.mux.Roots()
+	msg := "nothing at " + clip(r.Method+" "+r.URL.Path) + " under the mount; there are " + strings.Join(roots[:len(roots)-1], ", ") + " and " + roots[len(roots)-1]
+	for _, known := range roots {
 		if i := strings.Index(r.URL.Path, known); i > 0 {
 			msg = "the chat was asked for " + clip(r.URL.Path) + ": mount it with http.StripPrefix(" + strconv.Quote(clip(r.URL.Path[:i])) + ", srv)"
 		}
 	}
 	s.writeError(w, r, &Error{Code: CodeNotFound, Message: msg})
+}
+
+func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	e := asError(err)
+	s.writeStatus(w, r, rest.Status(string(e.Code)), e)
+}
+
+func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int, e *Error) {
+	s.count.errors.add(e.Code)
+	body := rest.Refusal(w.Header(), e.said())
+	s.edge.Answer(w, r, status, body)
+}
+
+// cors lets the pages of allowed origins read the answers, and nobody else's
+// page do anything: a browser sends cookies along with whatever page asks.
+func (s *Server) cors(w http.ResponseWriter, r *http.Request) error {
+	if len(r.Header["Origin"]) == 0 {
+		if door.CrossSite(r) {
+			return &Error{Code: CodeForbidden, Message: "a request of another site"}
+		}
+		return nil
+	}
+	w.Header().Add("Vary", "Origin")
+	trust, err := s.checkOrigin(r)
+	if err == nil {
+		door.Share(w.Header(), r, trust)
+	}
+	return err
 }

@@ -217,6 +217,75 @@ func TestMethodsThatAreNotThere(t *testing.T) {
 	}
 }
 
+func TestACommandIsALineOfTheTable(t *testing.T) {
+	var seen []chat.CommandType
+	srv := newServer(t, chat.Options{Middleware: []chat.Middleware{func(next chat.Handler) chat.Handler {
+		return func(ctx context.Context, cmd *chat.Command) error {
+			seen = append(seen, cmd.Type)
+			return next(ctx, cmd)
+		}
+	}}})
+	chat.Learn(srv, "mark", "PUT /rooms/{room}/mark", func(cmd *chat.Command) error {
+		require.Equal(t, "r", cmd.Room)
+		return nil
+	})
+	w := asked(t, srv, "PUT", "/rooms/r/mark", "")
+	require.Equal(t, http.StatusNotFound, w.Code, "%s", w.Body) // there is no such room
+	_, err := srv.Room("r").Create(t.Context(), chat.RoomInfo{})
+	require.NoError(t, err)
+	w = asked(t, srv, "PUT", "/rooms/r/mark", "")
+	require.Equal(t, http.StatusNoContent, w.Code, "%s", w.Body)
+	require.Equal(t, []chat.CommandType{"auth", "mark", "auth", "mark"}, seen)
+	w = asked(t, srv, "POST", "/rooms/r/mark", "")
+	require.Equal(t, http.StatusMethodNotAllowed, w.Code, "%s", w.Body)
+	require.Equal(t, "PUT", w.Header().Get("Allow"), "of methods that only it is reached by, too")
+}
+
+// TestAListOfRoomsIsLookedAtAgain: a permission may end while the list is made.
+func TestAListOfRoomsIsLookedAtAgain(t *testing.T) {
+	var srv *chat.Server
+	ended := false
+	srv = newServer(t, chat.Options{Authorize: func(ctx context.Context, user chat.User, _ chat.Action, room chat.RoomInfo) error {
+		if room.ID != "secret" {
+			return nil
+		}
+		if ended {
+			return chat.ErrForbidden
+		}
+		ended = true
+		return srv.Revoke(ctx, user.ID, room.ID)
+	}})
+	for _, id := range []string{"open", "secret"} {
+		_, err := srv.Room(id).Create(t.Context(), chat.RoomInfo{})
+		require.NoError(t, err)
+	}
+	w := asked(t, srv, "GET", "/rooms", "")
+	require.Equal(t, http.StatusOK, w.Code, "%s", w.Body)
+	require.True(t, ended)
+	require.Contains(t, w.Body.String(), "open")
+	require.NotContains(t, w.Body.String(), "secret")
+}
+
+// TestAReadThatIsKeptIsNotDone: what a middleware keeps to itself shows nothing,
+// and is answered as anything else that is kept.
+func TestAReadThatIsKeptIsNotDone(t *testing.T) {
+	srv := newServer(t, chat.Options{Middleware: []chat.Middleware{func(next chat.Handler) chat.Handler {
+		return func(ctx context.Context, cmd *chat.Command) error {
+			if cmd.Class() == chat.ClassRead {
+				return nil
+			}
+			return next(ctx, cmd)
+		}
+	}}})
+	_, err := srv.Room("r").Create(t.Context(), chat.RoomInfo{})
+	require.NoError(t, err)
+	require.NoError(t, srv.Revoke(t.Context(), "somebody", "r"))
+	for _, path := range []string{"/rooms", "/rooms/r", "/rooms/r/online", "/rooms/r/messages", "/rooms/r/messages/m"} {
+		w := asked(t, srv, "GET", path, "")
+		require.Equal(t, http.StatusNoContent, w.Code, "%s: %s", path, w.Body)
+	}
+}
+
 func TestHeadIsGetWithoutABody(t *testing.T) {
 	hs := doorway{name: "net", engine: "goroutine"}.open(t, chat.Options{})
 	for _, path := range []string{"/chat/healthz", "/chat/readyz"} {

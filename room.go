@@ -2,10 +2,7 @@ package chat
 
 import (
 	"context"
-	"iter"
-	"slices"
-	"strings"
-	"time"
+	"net/http"
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/wire"
@@ -19,6 +16,10 @@ type Room struct {
 	id    string
 	peers []string // of a direct room
 }
+
+// Room returns a handle of the room, whether it exists or not. It is cheap and
+// need not be kept.
+func (s *Server) Room(id string) *Room { return &Room{srv: s, id: id} }
 
 // ID returns the room's id.
 func (r *Room) ID() string { return r.id }
@@ -38,88 +39,11 @@ func (r *Room) use() (*liveRoom, func(), error) {
 	}, nil
 }
 
-// Create makes the room with these settings; of info the fields Title, Topic,
-// Avatar, Meta and CreatedBy count, and Kind, which is public where it is
-// empty. A handle from Server.Direct makes the direct room of the two. A room
-// that exists is ErrConflict.
-func (r *Room) Create(ctx context.Context, info RoomInfo) (RoomInfo, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return RoomInfo{}, err
-	}
-	defer done()
-	return live.create(ctx, info, r.peers, "")
-}
-
-func (r *liveRoom) create(ctx context.Context, info RoomInfo, peers []string, trace string) (RoomInfo, error) {
-	info.ID, info.Peers = r.id, peers
-	switch {
-	case len(peers) > 0:
-		info.Kind = RoomDirect
-	case reserved(r.id):
-		return RoomInfo{}, errReserved
-	case info.Kind == "":
-		info.Kind = RoomPublic
-	case info.Kind != RoomPublic:
-		return RoomInfo{}, (&Error{Code: CodeInvalid, Message: "a room that is made by its id is public"}).WithField("kind")
-	}
-	for _, id := range peers {
-		if !wire.ValidUserID(id) {
-			return RoomInfo{}, &Error{Code: CodeInvalid, Message: "not a user id", Field: "user"}
-		}
-	}
-	if info.CreatedBy != "" && !wire.ValidUserID(info.CreatedBy) {
-		return RoomInfo{}, &Error{Code: CodeInvalid, Message: "not a user id", Field: "created_by"}
-	}
-	err := checkRoomTexts(info.Title, info.Topic, info.Avatar)
-	if err == nil {
-		err = checkLook(info.Title, info.Topic, info.Avatar)
-	}
-	if err != nil {
-		return RoomInfo{}, err
-	}
-	if info.Meta, err = compactMeta(info.Meta, "meta", r.srv.opt.Limits.Meta); err != nil {
-		return RoomInfo{}, err
-	}
-	info.Peers = slices.Clone(peers)
-	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: trace})
-	return *cloneInfo(&res.Room), err
-}
-
-// Info returns the room's settings.
-func (r *Room) Info(ctx context.Context) (RoomInfo, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return RoomInfo{}, err
-	}
-	defer done()
-	return live.infoCopy(ctx)
-}
-
-// Update changes settings of the room and returns all of them.
-func (r *Room) Update(ctx context.Context, u RoomUpdate) (RoomInfo, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return RoomInfo{}, err
-	}
-	defer done()
-	return live.update(ctx, u, "")
-}
-
-func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (RoomInfo, error) {
-	err := checkRoomTexts(deref(u.Title), deref(u.Topic), deref(u.Avatar))
-	if err == nil {
-		err = checkLook(deref(u.Title), deref(u.Topic), deref(u.Avatar))
-	}
-	if err != nil {
-		return RoomInfo{}, err
-	}
-	if u.Meta, err = compactMeta(u.Meta, "meta", r.srv.opt.Limits.Meta); err != nil {
-		return RoomInfo{}, err
-	}
-	u.Title, u.Topic, u.Avatar = cloneText(u.Title), cloneText(u.Topic), cloneText(u.Avatar)
-	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeUpdateRoom, Update: u}, trace: trace})
-	return *cloneInfo(&res.Room), err
+// deleteRoomCommand removes a room with everything in it.
+var deleteRoomCommand = command{
+	typ: CmdDeleteRoom, class: ClassWrite, action: ActionModerate,
+	run:    func(_ *call, ctx context.Context, in visit) error { return in.room.remove(ctx) },
+	routes: []route{{pattern: "DELETE /rooms/{room}", status: http.StatusNoContent}},
 }
 
 // Remove deletes the room with everything in it. Whoever is in it is told, and
@@ -168,196 +92,3 @@ func (r *liveRoom) expel(s *session, code Code) {
 		s.send(func(b []byte) []byte { return wire.AppendLeft(b, r.id, string(code)) })
 	}
 }
-
-// Send stores a message and gets it on its way to everybody in the room. Of m
-// the fields User, Kind, Content, Nonce, ReplyTo, Thread, Mentions,
-// Attachments and Meta count. User is required, but for a KindSystem. With a
-// Nonce that this user has used in this room before, the first message is
-// returned and nothing is stored.
-//
-// When Send returns nil, the message is in the store. ctx ends the waiting,
-// not the sending: after an error of ErrUnavailable the message may still
-// arrive, and a retry with the same nonce is safe.
-func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return Message{}, err
-	}
-	defer done()
-	switch m.Kind {
-	case "":
-		m.Kind = KindRegular
-	case KindRegular, KindSystem:
-	default:
-		return Message{}, (&Error{Code: CodeInvalid, Message: "neither regular nor system"}).WithField("kind")
-	}
-	if !wire.ValidUserID(m.User) && (m.User != "" || m.Kind != KindSystem) {
-		return Message{}, (&Error{Code: CodeInvalid, Message: "a message needs the id of its user"}).WithField("user")
-	}
-	m = cloneMessage(m) // ctx ends the waiting, and then the slices are the host's again
-	if err := r.srv.opt.Limits.checkWhole(&m); err != nil {
-		return Message{}, err
-	}
-	res, err := live.commit(ctx, &commit{
-		change: Change{Kind: ChangeCreate, Message: Message{
-			ID: newID(time.Now()), User: m.User, Kind: m.Kind, Content: m.Content, Nonce: m.Nonce, ReplyTo: m.ReplyTo,
-			Thread: m.Thread, Mentions: m.Mentions, Attachments: m.Attachments, Meta: m.Meta,
-		}},
-		author: r.srv.names.One(ctx, m.User),
-	})
-	return cloneMessage(res.Message), err
-}
-
-// Edit replaces the content of the message with m.ID, and of Mentions,
-// Attachments and Meta those that are not nil; what is empty but not nil is
-// taken away. The message must keep the limits as the edit leaves it: its
-// content may be empty as long as something is attached.
-func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return Message{}, err
-	}
-	defer done()
-	before, err := live.find(ctx, m.ID)
-	if err != nil {
-		return Message{}, err
-	}
-	m = cloneMessage(m)
-	c, err := live.edit(ctx, &m, before, "")
-	if err != nil {
-		return Message{}, err
-	}
-	res, err := live.commit(ctx, c)
-	return cloneMessage(res.Message), err
-}
-
-// edit is the commit that changes a message to what of to is not nil.
-func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string) (*commit, error) {
-	if before.Deleted() {
-		return nil, errNoMessage
-	}
-	m := Message{ID: before.ID, Content: to.Content, Mentions: to.Mentions, Attachments: to.Attachments, Meta: to.Meta}
-	after, _ := (&Change{Message: m}).Edit(*before)
-	after.Nonce, after.ReplyTo, after.Thread = "", "", "" // not what is edited
-	if err := r.srv.opt.Limits.checkWhole(&after); err != nil {
-		return nil, err
-	}
-	// As they have been checked.
-	if m.Attachments != nil || strings.TrimSpace(m.Content) == "" {
-		// What makes up for the content must not be taken away beside it.
-		m.Attachments = after.Attachments
-	}
-	if m.Meta != nil {
-		m.Meta = after.Meta
-	}
-	return &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.names.One(ctx, before.User), trace: trace}, nil
-}
-
-// find returns a message that is there.
-func (r *liveRoom) find(ctx context.Context, id string) (*Message, error) {
-	if !validMessageID(id) {
-		return nil, errNoMessage
-	}
-	page, err := r.history(ctx, Query{ID: id, Limit: 1})
-	if err != nil {
-		return nil, err
-	}
-	if len(page.Messages) == 0 {
-		return nil, errNoMessage
-	}
-	m := cloneMessage(page.Messages[0])
-	return &m, nil
-}
-
-var errNoMessage = &Error{Code: CodeNotFound, Message: "no such message", Field: "id"}
-
-// Delete empties the message; with hard, of its author too. It keeps its place
-// in the room.
-func (r *Room) Delete(ctx context.Context, id string, hard bool) (Message, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return Message{}, err
-	}
-	defer done()
-	m, err := live.find(ctx, id)
-	if err != nil {
-		return Message{}, err
-	}
-	author := r.srv.names.One(ctx, m.User)
-	res, err := live.commit(ctx, &commit{author: author, change: Change{Kind: ChangeDelete, Hard: hard, Message: Message{ID: id}}})
-	return cloneMessage(res.Message), err
-}
-
-// Message returns the message with the id.
-func (r *Room) Message(ctx context.Context, id string) (Message, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return Message{}, err
-	}
-	defer done()
-	m, err := live.find(ctx, id)
-	if err != nil {
-		return Message{}, err
-	}
-	m.Room = r.id
-	return *m, nil
-}
-
-// History returns messages as q asks, sorted by Seq.
-func (r *Room) History(ctx context.Context, q Query) (Page, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return Page{}, err
-	}
-	defer done()
-	page, err := live.history(ctx, q)
-	return live.own(page), err
-}
-
-// Typing shows the user as typing in the room, or not any more. It ends by
-// itself after Limits.TypingExpiry, and with the user's next message.
-func (r *Room) Typing(user User, active bool) {
-	if !wire.ValidUserID(user.ID) {
-		return
-	}
-	if live := r.srv.peek(r.id); live != nil {
-		live.presence.SetTyping(public(&user), active)
-		live.release()
-	} else if ValidRoomID(r.id) {
-		r.srv.presence.RelayTyping(r.id, public(&user), active)
-	}
-}
-
-// Online returns the ids of the users who are in the room, on whichever server
-// that shares the store, sorted.
-func (r *Room) Online(ctx context.Context) ([]string, error) {
-	live, done, err := r.use()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	if err := live.presence.Load(ctx); err != nil {
-		return nil, err
-	}
-	return live.presence.IDs(), nil
-}
-
-// Changes follows the room's log from a position: every change after it, each
-// changed thing in its newest state, in rev order, and then what happens, until
-// ctx ends or the loop does. It is the cursor that clients have, for server
-// code. It does not skip: a position that cannot be continued, because the log
-// was trimmed or replaced, ends the loop with ErrReset. The zero Position means
-// from the beginning.
-//
-//	for entry, err := range srv.Room("general").Changes(ctx, position) {
-//		...
-//		position = entry.Position // to begin at after a restart
-//	}
-func (r *Room) Changes(ctx context.Context, from Position) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) { r.follow(ctx, from, yield) }
-}
-
-// reserved reports whether only the server itself makes rooms of such an id.
-func reserved(id string) bool { return id[0] == '~' }
-
-var errReserved = &Error{Code: CodeInvalid, Message: "ids that start with ~ are reserved", Field: "room"}

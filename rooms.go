@@ -1,344 +1,122 @@
 package chat
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
-	"math"
-	"strings"
+	"fmt"
+	"net/http"
+	"slices"
 	"time"
+	"unicode/utf8"
 
-	"github.com/gabblehq/chat/internal/presence"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
-// RoomPage is a page of the list of rooms.
-type RoomPage struct {
-	Rooms  []RoomSummary
-	More   bool
-	Cursor string // for the next page
-}
+// RoomKind says who may be in a room by default.
+type RoomKind string
 
-// Rooms lists the rooms by id, at most limit of them, after the cursor of a
-// page before, "" at the start. Cursors are opaque. It needs a Store that is a
-// [RoomLister], else it is ErrUnsupported.
-func (s *Server) Rooms(ctx context.Context, cursor string, limit int) (RoomPage, error) {
-	after, ok := readCursor(cursor)
-	if !ok {
-		return RoomPage{}, errCursor
-	}
-	if !s.inUse.Enter() {
-		return RoomPage{}, ErrServerClosed
-	}
-	defer s.inUse.Leave()
-	store, err := s.lister()
-	if err != nil {
-		return RoomPage{}, err
-	}
-	limit = max(limit, 0)
-	l := listing{s: s, after: after, limit: limit, bytes: math.MaxInt}
-	_, err = l.all(ctx, store.ListRooms, func(*RoomSummary) (take, end bool) { return true, false })
-	if err != nil {
-		return RoomPage{}, err
-	}
-	page := RoomPage{Rooms: l.rooms, More: l.more, Cursor: cursor}
-	for i := range page.Rooms {
-		sum := &page.Rooms[i]
-		sum.Room = *cloneInfo(&sum.Room)
-		if m := sum.LastMessage; m != nil {
-			last := cloneMessage(*m)
-			last.Room = sum.Room.ID
-			sum.LastMessage = &last
-		}
-	}
-	if n := len(page.Rooms); n > 0 {
-		page.Cursor = makeCursor(page.Rooms[n-1].Room.ID)
-	}
-	return page, nil
-}
-
-func (s *Server) lister() (RoomLister, error) {
-	store, ok := capability[RoomLister](s.opt.Store)
-	if !ok {
-		return nil, &Error{Code: CodeUnsupported, Message: "the store cannot list rooms"}
-	}
-	return store, nil
-}
-
-// listedAtOnce is how many rooms are read at once: a page must cost few reads,
-// and a read must not hold much of which nothing is shown.
-const listedAtOnce = 64
-
-// listing is a page of rooms as it comes together.
-type listing struct {
-	s     *Server
-	after string // id of the room that the page begins behind
-	limit int
-	bytes int // that are left
-	rooms []RoomSummary
-	more  bool
-}
-
-// all adds those rooms of a list that are to be taken, until the page is full
-// or one of them ends it. It reports whether it has come to the end.
-func (l *listing) all(ctx context.Context, list func(ctx context.Context, prefix, after string, limit int) ([]RoomSummary, bool, error),
-	which func(*RoomSummary) (take, end bool)) (done bool, err error) {
-	s := l.s
-	prefix, after := s.key(""), ""
-	if l.after != "" {
-		after = s.key(l.after)
-	}
-	for {
-		var rooms []RoomSummary
-		var more bool
-		err := s.callStore(ctx, func(ctx context.Context) (err error) {
-			rooms, more, err = list(ctx, prefix, after, min(l.limit+1, listedAtOnce))
-			return err
-		})
-		if err != nil {
-			return false, err
-		}
-		for i := range rooms {
-			sum := &rooms[i]
-			after = sum.Key
-			sum.Room.ID = strings.TrimPrefix(sum.Key, prefix)
-			if strings.Contains(sum.Room.ID, "/") || sum.Room.ID == controlRoom {
-				continue // a tenant's, of a server without one; or no room of users
-			}
-			take, end := which(sum)
-			if end {
-				return true, nil
-			}
-			if !take {
-				continue
-			}
-			size := summarySize(sum)
-			if len(l.rooms) == l.limit || len(l.rooms) > 0 && size > l.bytes {
-				l.more = true
-				return false, nil
-			}
-			l.bytes -= size
-			l.rooms = append(l.rooms, *sum)
-		}
-		if !more || len(rooms) == 0 {
-			return true, nil
-		}
-	}
-}
-
-// summarySize is about the size of a room in a page.
-func summarySize(sum *RoomSummary) int {
-	w := wire.Room{ID: sum.Room.ID, Title: sum.Room.Title, Topic: sum.Room.Topic, Avatar: sum.Room.Avatar, Meta: sum.Room.Meta}
-	n := roomSize(&w) + len(sum.Room.Peers)*shownUser
-	if sum.LastMessage != nil {
-		n += messageSize(sum.LastMessage) + shownUser
-	}
-	return n
-}
-
-// shownUser is how much a user takes whose name is not known yet.
-const shownUser = 256
-
-// preview is how many characters the last message of a room is shown with in a
-// list, and previewSize the size up to which it is shown whole.
+// The kinds of rooms.
 const (
-	preview     = 200
-	previewSize = 1 << 10
+	RoomPublic RoomKind = "public" // any signed-in user may join, read and write
+	RoomDirect RoomKind = "direct" // exactly two users
+
+	roomControl RoomKind = "control" // see controlRoom
 )
 
-// abridge makes the last message of a room in a list as short as a list needs
-// it: a page of the longest would hold four rooms.
-func abridge(m *Message) *Message {
-	if messageSize(m) <= 256+previewSize {
-		return m
-	}
-	short := *m
-	n := 0
-	for i := range short.Content {
-		if n++; n > preview {
-			short.Content = short.Content[:i] + "…"
-			break
-		}
-	}
-	short.Mentions, short.Attachments, short.Meta = nil, nil, nil
-	return &short
+// RoomInfo is a room's settings.
+type RoomInfo struct {
+	ID     string // see [ValidRoomID]
+	Kind   RoomKind
+	Title  string
+	Topic  string
+	Avatar string // URL
+
+	// Peers are the ids of the two users of a direct room, sorted.
+	Peers []string
+
+	Meta      json.RawMessage // a JSON object, opaque to the server; nil: none
+	CreatedBy string          // user id; empty: the host
+	CreatedAt time.Time
+	Rev       int64 // log position at which the settings last changed
 }
 
-// listRooms lists the rooms that the user may read: the user's direct rooms,
-// and then the others.
-func (s *Server) listRooms(ctx context.Context, c *call) error {
-	c.revoked = s.revoked.all()
-	if c.s != nil {
-		c.as = c.s.user()
-	}
-	after, ok := readCursor(c.cursor)
-	if !ok {
-		return errCursor
-	}
-	store, err := s.lister()
+// RoomUpdate names the settings of a room that are to change; nil leaves one
+// as it is.
+type RoomUpdate struct {
+	Title  *string
+	Topic  *string
+	Avatar *string
+	Meta   json.RawMessage
+}
+
+// ValidRoomID reports whether id may name a room: 1 to 128 of
+// [A-Za-z0-9_.~-], and neither "." nor "..". Ids that start with "~" are
+// Gabble's own: clients and hosts cannot create them by name.
+func ValidRoomID(id string) bool { return wire.ValidRoomID(id) }
+
+// reserved reports whether only the server itself makes rooms of such an id.
+func reserved(id string) bool { return id[0] == '~' }
+
+var errReserved = &Error{Code: CodeInvalid, Message: "ids that start with ~ are reserved", Field: "room"}
+
+// Create makes the room with these settings; of info the fields Title, Topic,
+// Avatar, Meta and CreatedBy count, and Kind, which is public where it is
+// empty. A handle from Server.Direct makes the direct room of the two. A room
+// that exists is ErrConflict.
+func (r *Room) Create(ctx context.Context, info RoomInfo) (RoomInfo, error) {
+	live, done, err := r.use()
 	if err != nil {
-		return err
+		return RoomInfo{}, err
 	}
-	user := c.cmd.User
-	limit := c.limit
-	if limit == 0 {
-		limit = s.opt.Limits.History
+	defer done()
+	return live.create(ctx, info, r.peers, "")
+}
+
+func (r *liveRoom) create(ctx context.Context, info RoomInfo, peers []string, trace string) (RoomInfo, error) {
+	info.ID, info.Peers = r.id, peers
+	switch {
+	case len(peers) > 0:
+		info.Kind = RoomDirect
+	case reserved(r.id):
+		return RoomInfo{}, errReserved
+	case info.Kind == "":
+		info.Kind = RoomPublic
+	case info.Kind != RoomPublic:
+		return RoomInfo{}, (&Error{Code: CodeInvalid, Message: "a room that is made by its id is public"}).WithField("kind")
 	}
-	l := listing{s: s, limit: min(limit, s.opt.Limits.MaxHistory), bytes: s.opt.Limits.PageBytes}
-	readable := func(sum *RoomSummary) bool {
-		if sum.LastMessage != nil {
-			sum.LastMessage = abridge(sum.LastMessage)
+	for _, id := range peers {
+		if !wire.ValidUserID(id) {
+			return RoomInfo{}, &Error{Code: CodeInvalid, Message: "not a user id", Field: "user"}
 		}
-		return s.may(ctx, user, ActionRead, &sum.Room) == nil
 	}
-	done := true
-	if after == "" || reserved(after) {
-		// Direct rooms have ids that sort behind all others.
-		l.after = max(after, "}")
-		direct := store.ListRooms
-		if d, ok := capability[DirectLister](s.opt.Store); ok {
-			direct = func(ctx context.Context, prefix, after string, limit int) ([]RoomSummary, bool, error) {
-				return d.ListDirect(ctx, prefix, user.ID, after, limit)
-			}
-		}
-		done, err = l.all(ctx, direct, func(sum *RoomSummary) (take, end bool) {
-			return sum.Room.isPeer(user.ID) && readable(sum), false
-		})
-		after = ""
+	if info.CreatedBy != "" && !wire.ValidUserID(info.CreatedBy) {
+		return RoomInfo{}, &Error{Code: CodeInvalid, Message: "not a user id", Field: "created_by"}
 	}
-	if err == nil && done {
-		l.after = after
-		_, err = l.all(ctx, store.ListRooms, func(sum *RoomSummary) (take, end bool) {
-			if reserved(sum.Room.ID) {
-				return false, true
-			}
-			return readable(sum), false
-		})
+	err := checkRoomTexts(info.Title, info.Topic, info.Avatar)
+	if err == nil {
+		err = checkLook(info.Title, info.Topic, info.Avatar)
 	}
 	if err != nil {
-		return err
+		return RoomInfo{}, err
 	}
-	return s.showRooms(ctx, c, &l)
+	if info.Meta, err = compactMeta(info.Meta, "meta", r.srv.opt.Limits.Meta); err != nil {
+		return RoomInfo{}, err
+	}
+	info.Peers = slices.Clone(peers)
+	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: trace})
+	return *cloneInfo(&res.Room), err
 }
 
-// showRooms makes the answer of a listing.
-func (s *Server) showRooms(ctx context.Context, c *call, l *listing) error {
-	c.rooms = wire.Rooms{More: l.more, Rooms: []wire.Room{}} // nil: a middleware has answered
-	if n := len(l.rooms); l.more && n > 0 {
-		// Only what is shown may be in the cursor: ids of rooms that the user may
-		// not know of must not be.
-		c.rooms.Cursor = makeCursor(l.rooms[n-1].Room.ID)
-	}
-	var ids []string
-	for i := range l.rooms {
-		sum := &l.rooms[i]
-		ids = append(ids, sum.Room.Peers...)
-		if m := sum.LastMessage; m != nil {
-			ids = append(ids, m.User)
-		}
-	}
-	who := s.names.Many(ctx, ids)
-	online, err := s.onlineIn(ctx, l.rooms)
+// Info returns the room's settings.
+func (r *Room) Info(ctx context.Context) (RoomInfo, error) {
+	live, done, err := r.use()
 	if err != nil {
-		return err
+		return RoomInfo{}, err
 	}
-	left := s.opt.Limits.PageBytes
-	for i := range l.rooms {
-		sum := &l.rooms[i]
-		w := s.wireRoom(&sum.Room, who)
-		size := roomSize(&w)
-		if m := sum.LastMessage; m != nil {
-			last := wireMessage(m, who(m.User))
-			last.Room = w.ID
-			w.LastMessage = &last
-			size += messageSize(m) + wire.UserSize(&last.User)
-		}
-		if left -= size; i > 0 && left < 0 { // names may be longer than most are
-			c.rooms.More, c.rooms.Cursor = true, makeCursor(l.rooms[i-1].Room.ID)
-			break
-		}
-		w.Online = online[i]
-		c.rooms.Rooms = append(c.rooms.Rooms, w)
-	}
-	return nil
-}
-
-// onlineIn returns how many users are in each of the rooms.
-func (s *Server) onlineIn(ctx context.Context, rooms []RoomSummary) ([]int, error) {
-	live := make([]*liveRoom, len(rooms))
-	defer func() {
-		for _, r := range live {
-			if r != nil {
-				r.release()
-			}
-		}
-	}()
-	var unread []*presence.Room
-	for i := range rooms {
-		if !s.presence.Shared() {
-			live[i] = s.peek(rooms[i].Room.ID)
-			continue
-		}
-		r := s.acquire(rooms[i].Room.ID)
-		live[i] = r
-		if !r.presence.Current() {
-			unread = append(unread, &r.presence)
-		}
-	}
-	if len(unread) > 0 {
-		if err := s.presence.Load(ctx, unread); err != nil {
-			return nil, err
-		}
-	}
-	counts := make([]int, len(rooms))
-	for i, r := range live {
-		if r != nil {
-			counts[i] = r.presence.Count()
-		}
-	}
-	return counts, nil
-}
-
-// createRoom makes a room for a client.
-func (s *Server) createRoom(ctx context.Context, c *call) error {
-	if !ValidRoomID(c.cmd.Room) {
-		return (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("id")
-	}
-	if c.cmd.Peer == "" && reserved(c.cmd.Room) {
-		return errReserved.WithField("id")
-	}
-	info := c.info
-	info.ID, info.Kind, info.CreatedBy = c.cmd.Room, RoomPublic, c.cmd.User.ID
-	if c.cmd.Peer != "" {
-		info.Kind, info.Peers = RoomDirect, sortedPeers(c.cmd.User.ID, c.cmd.Peer)
-	}
-	if err := s.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
-		return &Error{Code: CodeForbidden, Message: "not allowed to create this room", cause: err}
-	}
-	if err := s.mayMake(ctx, c); err != nil {
-		return err
-	}
-	r := s.acquire(c.cmd.Room)
-	defer r.release()
-	made, err := r.create(ctx, info, info.Peers, c.cmd.TraceID)
-	if errors.Is(err, ErrConflict) && c.cmd.Peer != "" {
-		err = nil // the direct room of two is the same whoever asks first
-		made, err = r.infoCopy(ctx)
-	}
-	if errors.Is(err, ErrConflict) && s.may(ctx, c.cmd.User, ActionRead, &made) != nil {
-		return &Error{Code: CodeForbidden, Message: "not allowed to create this room"}
-	}
-	c.room = &made
-	return err
-}
-
-// mayMake takes a room that a user makes off what they may make.
-func (s *Server) mayMake(ctx context.Context, c *call) error {
-	n := s.opt.Limits.NewRooms
-	wait, err := s.looks.Allow(ctx, "room/"+c.cmd.User.ID, Rate{PerSecond: float64(n) / time.Hour.Seconds(), Burst: n})
-	if err == nil && wait > 0 {
-		return &Error{Code: CodeRateLimited, Message: "too many new rooms", Field: "room", RetryAfter: wait}
-	}
-	return nil
+	defer done()
+	return live.infoCopy(ctx)
 }
 
 func (r *liveRoom) infoCopy(ctx context.Context) (RoomInfo, error) {
@@ -351,24 +129,267 @@ func (r *liveRoom) infoCopy(ctx context.Context) (RoomInfo, error) {
 	return *c, nil
 }
 
-// updateRoom changes a room's settings for a client.
-func (s *Server) updateRoom(ctx context.Context, c *call) error {
-	r, _, err := s.open(ctx, c, ActionModerate)
+// Update changes settings of the room and returns all of them.
+func (r *Room) Update(ctx context.Context, u RoomUpdate) (RoomInfo, error) {
+	live, done, err := r.use()
 	if err != nil {
+		return RoomInfo{}, err
+	}
+	defer done()
+	return live.update(ctx, u, "")
+}
+
+func (r *liveRoom) update(ctx context.Context, u RoomUpdate, trace string) (RoomInfo, error) {
+	err := checkRoomTexts(deref(u.Title), deref(u.Topic), deref(u.Avatar))
+	if err == nil {
+		err = checkLook(deref(u.Title), deref(u.Topic), deref(u.Avatar))
+	}
+	if err != nil {
+		return RoomInfo{}, err
+	}
+	if u.Meta, err = compactMeta(u.Meta, "meta", r.srv.opt.Limits.Meta); err != nil {
+		return RoomInfo{}, err
+	}
+	u.Title, u.Topic, u.Avatar = cloneText(u.Title), cloneText(u.Topic), cloneText(u.Avatar)
+	res, err := r.commit(ctx, &commit{change: Change{Kind: ChangeUpdateRoom, Update: u}, trace: trace})
+	return *cloneInfo(&res.Room), err
+}
+
+// createRoomCommand makes a room, by its id or for two users.
+var createRoomCommand = command{
+	typ: CmdCreateRoom, class: ClassWrite,
+	run: (*call).createRoom, reply: (*call).shown,
+	routes: []route{
+		{pattern: "POST /rooms", status: http.StatusCreated, read: (*call).readNewRoom},
+		{pattern: "POST /direct", status: http.StatusCreated, read: (*call).readPeer},
+	},
+}
+
+// updateRoomCommand changes a room's settings.
+var updateRoomCommand = command{
+	typ: CmdUpdateRoom, class: ClassWrite, action: ActionModerate,
+	run: (*call).updateRoom, reply: (*call).shown,
+	routes: []route{{pattern: "PATCH /rooms/{room}", status: http.StatusOK, read: (*call).readUpdate}},
+}
+
+// roomBody is the body of POST and PATCH /rooms. Pointers tell what is absent.
+type roomBody struct {
+	ID     string          `json:"id"`
+	Kind   RoomKind        `json:"kind" validate:"omitempty,oneof=public"`
+	Title  *string         `json:"title" validate:"omitempty,max=200"`
+	Topic  *string         `json:"topic" validate:"omitempty,max=1000"`
+	Avatar *string         `json:"avatar" validate:"omitempty,max=2048,http_url|startswith=/"`
+	Meta   json.RawMessage `json:"meta"`
+}
+
+func (c *call) readNewRoom(r *http.Request) error {
+	var b roomBody
+	if err := c.readBody(r, &b); err != nil {
 		return err
 	}
+	c.cmd.Room = b.ID
+	c.args = RoomInfo{Title: deref(b.Title), Topic: deref(b.Topic), Avatar: deref(b.Avatar), Meta: b.Meta}
+	return nil
+}
+
+func (c *call) readUpdate(r *http.Request) error {
+	var b roomBody
+	if err := c.readBody(r, &b); err != nil {
+		return err
+	}
+	c.args = RoomUpdate{Title: b.Title, Topic: b.Topic, Avatar: b.Avatar, Meta: b.Meta}
+	return nil
+}
+
+// roomNow is the room as it crosses the wire, with how many are in it now.
+func (s *Server) roomNow(ctx context.Context, info *RoomInfo) wire.Reply {
+	w := s.wireRoom(info, s.names.Many(ctx, info.Peers))
+	r := s.acquire(w.ID)
 	defer r.release()
-	info, err := r.update(ctx, c.update, c.cmd.TraceID)
-	c.room = &info
+	_ = r.presence.Load(ctx) // where that fails, it is who is here
+	w.Online = r.presence.Count()
+	return &w
+}
+
+func (c *call) createRoom(ctx context.Context, _ visit) error {
+	s := c.srv
+	if !ValidRoomID(c.cmd.Room) {
+		return (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("id")
+	}
+	if c.cmd.Peer == "" && reserved(c.cmd.Room) {
+		return errReserved.WithField("id")
+	}
+	info, _ := c.args.(RoomInfo)
+	info.ID, info.Kind, info.CreatedBy = c.cmd.Room, RoomPublic, c.cmd.User.ID
+	if c.cmd.Peer != "" {
+		info.Kind, info.Peers = RoomDirect, sortedPeers(c.cmd.User.ID, c.cmd.Peer)
+	}
+	if err := s.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
+		return &Error{Code: CodeForbidden, Message: "not allowed to create this room", cause: err}
+	}
+	if err := c.mayMake(ctx); err != nil {
+		return err
+	}
+	r := s.acquire(c.cmd.Room)
+	defer r.release()
+	made, err := r.create(ctx, info, info.Peers, c.cmd.TraceID)
+	if errors.Is(err, ErrConflict) && c.cmd.Peer != "" {
+		err = nil // the direct room of two is the same whoever asks first
+		made, err = r.infoCopy(ctx)
+	}
+	if errors.Is(err, ErrConflict) && s.may(ctx, c.cmd.User, ActionRead, &made) != nil {
+		return &Error{Code: CodeForbidden, Message: "not allowed to create this room"}
+	}
+	if err == nil {
+		c.found = s.roomNow(ctx, &made)
+	}
 	return err
 }
 
-// deleteRoom removes a room for a client.
-func (s *Server) deleteRoom(ctx context.Context, c *call) error {
-	r, _, err := s.open(ctx, c, ActionModerate)
-	if err != nil {
+// mayMake takes a room that a user makes off what they may make.
+func (c *call) mayMake(ctx context.Context) error {
+	n := c.srv.opt.Limits.NewRooms
+	wait, err := c.srv.looks.Allow(ctx, "room/"+c.cmd.User.ID, Rate{PerSecond: float64(n) / time.Hour.Seconds(), Burst: n})
+	if err == nil && wait > 0 {
+		return &Error{Code: CodeRateLimited, Message: "too many new rooms", Field: "room", RetryAfter: wait}
+	}
+	return nil
+}
+
+func (c *call) updateRoom(ctx context.Context, in visit) error {
+	update, _ := c.args.(RoomUpdate)
+	info, err := in.room.update(ctx, update, c.cmd.TraceID)
+	if err == nil {
+		c.found = c.srv.roomNow(ctx, &info)
+	}
+	return err
+}
+
+// checkRoomTexts holds what is said of a room to what everybody in it can be
+// sent.
+func checkRoomTexts(title, topic, avatar string) error {
+	if err := checkTexts("title", title, "topic", topic, "avatar", avatar); err != nil {
 		return err
 	}
-	defer r.release()
-	return r.remove(ctx)
+	switch {
+	case utf8.RuneCountInString(title) > maxTitle:
+		return &Error{Code: CodeTooLarge, Message: "the title is too long", Field: "title"}
+	case utf8.RuneCountInString(topic) > maxTopic:
+		return &Error{Code: CodeTooLarge, Message: "the topic is too long", Field: "topic"}
+	case len(avatar) > maxURL:
+		return &Error{Code: CodeTooLarge, Message: "the avatar is too long", Field: "avatar"}
+	}
+	return nil
+}
+
+// checkLook holds what is shown of a room in lists and headings to what can be shown
+// there; "" is none.
+func checkLook(title, topic, avatar string) error {
+	switch {
+	case !wire.OneLine(title):
+		return &Error{Code: CodeInvalid, Message: "must be one line without control characters", Field: "title"}
+	case !wire.Lines(topic):
+		return &Error{Code: CodeInvalid, Message: "must be without control characters", Field: "topic"}
+	case avatar != "" && !wire.ValidURL(avatar):
+		return &Error{Code: CodeInvalid, Message: "must be an http or https URL, or a path from /, of at most 2048 bytes", Field: "avatar"}
+	}
+	return nil
+}
+
+// UpdateRoom returns the settings as the change, a ChangeUpdateRoom, leaves
+// them, and whether that is any different. Rev is the caller's to set.
+func (c *Change) UpdateRoom(info RoomInfo) (RoomInfo, bool) {
+	u := &c.Update
+	changed := set(&info.Title, u.Title)
+	changed = set(&info.Topic, u.Topic) || changed
+	changed = set(&info.Avatar, u.Avatar) || changed
+	if u.Meta != nil && !bytes.Equal(u.Meta, info.Meta) {
+		info.Meta, changed = u.Meta, true
+	}
+	return info, changed
+}
+
+// cloneInfo returns a copy that shares nothing with what others may change.
+func cloneInfo(info *RoomInfo) *RoomInfo {
+	c := *info
+	c.Peers, c.Meta = slices.Clone(c.Peers), slices.Clone(c.Meta)
+	return &c
+}
+
+func cloneText(s *string) *string {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	return &c
+}
+
+func deref(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+// wireRoom is the room as it crosses the wire.
+func (s *Server) wireRoom(info *RoomInfo, who func(string) wire.User) wire.Room {
+	w := wire.Room{
+		ID: info.ID, Kind: string(info.Kind), Title: info.Title, Topic: info.Topic,
+		Avatar: info.Avatar, Meta: info.Meta, CreatedAt: info.CreatedAt, Rev: info.Rev,
+	}
+	for _, p := range info.Peers {
+		w.Peers = append(w.Peers, who(p))
+	}
+	return w
+}
+
+func (r *liveRoom) roomFrame(ctx context.Context, info *RoomInfo) []byte {
+	w := r.srv.wireRoom(info, r.srv.names.Soon(ctx, info.Peers))
+	return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
+}
+
+// roomObject is a room as it crosses the wire, with what only the host is told.
+type roomObject struct {
+	wire.Room
+	CreatedBy string `json:"created_by,omitzero"`
+}
+
+// MarshalJSON writes the settings as the room crosses the wire, see docs/protocol.md,
+// the peers by their ids, and beside that created_by, which clients are not told.
+func (r RoomInfo) MarshalJSON() ([]byte, error) {
+	w := roomObject{CreatedBy: r.CreatedBy, Room: wire.Room{
+		ID: r.ID, Kind: string(r.Kind), Title: r.Title, Topic: r.Topic, Avatar: r.Avatar, Meta: r.Meta, CreatedAt: r.CreatedAt, Rev: r.Rev,
+	}}
+	for _, p := range r.Peers {
+		w.Peers = append(w.Peers, wire.User{ID: p})
+	}
+	b := wire.AppendRoomObject(nil, &w.Room)
+	if r.CreatedBy == "" {
+		return b, nil
+	}
+	by, err := json.Marshal(r.CreatedBy)
+	if err != nil {
+		return nil, err
+	}
+	sep := ","
+	if len(b) == len("{}") {
+		sep = ""
+	}
+	return fmt.Appendf(b[:len(b)-1], `%s"created_by":%s}`, sep, by), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON has written, and rooms of frames and REST.
+func (r *RoomInfo) UnmarshalJSON(b []byte) error {
+	var w roomObject
+	if err := json.Unmarshal(b, &w); err != nil {
+		return fmt.Errorf("chat: room: %w", err)
+	}
+	*r = RoomInfo{
+		ID: w.ID, Kind: RoomKind(w.Kind), Title: w.Title, Topic: w.Topic, Avatar: w.Avatar,
+		Meta: w.Meta, CreatedBy: w.CreatedBy, CreatedAt: w.CreatedAt, Rev: w.Rev,
+	}
+	for _, p := range w.Peers {
+		r.Peers = append(r.Peers, p.ID)
+	}
+	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/outage"
 	"github.com/gabblehq/chat/internal/presence"
+	"github.com/gabblehq/chat/internal/rest"
 	"github.com/gabblehq/chat/internal/safelog"
 	"github.com/gabblehq/chat/internal/turn"
 	"github.com/gabblehq/chat/internal/wire"
@@ -30,11 +31,13 @@ import (
 // the same for host code. Make one per process with New and end it with
 // Shutdown or Close. All methods are safe for concurrent use.
 type Server struct {
-	opt    *Options
-	judged bool // by an Authorize of the host's
-	log    *slog.Logger
-	handle Handler
-	mux    *http.ServeMux
+	opt      *Options
+	judged   bool // by an Authorize of the host's
+	log      *slog.Logger
+	handle   Handler
+	commands map[CommandType]*command
+	mux      *rest.Mux
+	edge     rest.Edge
 
 	transport *transport.Transport
 	hub       *hub.Hub
@@ -124,8 +127,10 @@ func New(o *Options) (*Server, error) {
 	s.users = directory.New[*session]()
 	s.names = newNames(s.users, opt.Users)
 	s.guests.set = make(map[*session]struct{})
+	s.commands = commands
 	s.handle = chain(opt.Middleware, s.execute)
 	s.mux = s.routes()
+	s.edge = rest.Edge{Timeout: l.RequestTimeout, Bytes: l.MessageBytes}
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	s.salt = binary.LittleEndian.Uint64(salt[:])
@@ -182,19 +187,6 @@ func (s *Server) Serve(ln net.Listener) error {
 		return ErrServerClosed
 	}
 	return err
-}
-
-// Room returns a handle of the room, whether it exists or not. It is cheap and
-// need not be kept.
-func (s *Server) Room(id string) *Room { return &Room{srv: s, id: id} }
-
-// Direct returns a handle of the direct room of two users, whether it exists
-// or not.
-func (s *Server) Direct(a, b string) *Room {
-	if b < a {
-		a, b = b, a
-	}
-	return &Room{srv: s, id: DirectID(a, b), peers: []string{a, b}}
 }
 
 // Stats is what a Server is doing.
@@ -264,3 +256,6 @@ func newID(at time.Time) string {
 
 // now is the time as it is stored: UTC, in whole milliseconds.
 func now() time.Time { return stamp(time.Now()) }
+
+// stamp is how a time is kept: UTC, whole milliseconds, no monotonic part.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

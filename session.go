@@ -44,15 +44,6 @@ type origin struct {
 	ip   netip.Addr // of the client, where it is not the connection's
 }
 
-// subscription is a session's cursor into a room.
-type subscription struct {
-	hub.Sub
-	next *subscription
-}
-
-// room is what the subscription holds a reference to, once it is attached.
-func (sub *subscription) room() *liveRoom { return sub.Topic().Log().(*liveRoom) }
-
 // packedReply is the size above which a reply, which is made for one session, is
 // worth compressing.
 const packedReply = 1 << 10
@@ -150,44 +141,6 @@ func (f *farewell) Work() {
 	s.srv.remove(s, who)
 }
 
-// end detaches a subscription. said tells that the user meant to leave.
-func (sub *subscription) end(who *names.Identity, said bool) {
-	r := sub.room()
-	sub.Detach()
-	if r.presence.Leave(who, said) {
-		r.presence.SetTyping(who.Public(), false)
-	}
-	r.release()
-}
-
-// unlink takes the session's subscription to a room off its list and returns
-// it, or nil.
-func (s *session) unlink(room string) *subscription {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for p := &s.subs; *p != nil; p = &(*p).next {
-		if sub := *p; sub.room().id == room {
-			*p = sub.next
-			sub.next = nil
-			s.nsubs--
-			return sub
-		}
-	}
-	return nil
-}
-
-// rooms returns the rooms that the session is in; the caller releases them.
-func (s *session) rooms() (list []*liveRoom) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for sub := s.subs; sub != nil; sub = sub.next {
-		r := sub.room()
-		r.hold()
-		list = append(list, r)
-	}
-	return list
-}
-
 // ip is the client's address, the zero Addr where there is none, or none any
 // more. It may cost a system call.
 func (s *session) ip() netip.Addr {
@@ -199,7 +152,8 @@ func (s *session) ip() netip.Addr {
 
 // Key is the id of its user, and Next leads to the user's next session; see
 // directory.Entry.
-func (s *session) Key() string     { return s.who.Load().ID() }
+func (s *session) Key() string { return s.who.Load().ID() }
+
 func (s *session) Next() **session { return &s.sibling }
 
 // user returns who the session is, nil while that is not known.

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unique"
 
+	"github.com/gabblehq/chat/internal/rest"
 	"github.com/gabblehq/chat/internal/wire"
 	"github.com/gabblehq/chat/transport"
 )
@@ -39,7 +40,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *transport.Han
 	for k, v := range e.Header {
 		w.Header()[k] = v
 	}
-	s.answer(w, r, e.Status, e.Body)
+	s.edge.Answer(w, r, e.Status, e.Body)
 }
 
 // accept decides about an upgrade before anything is upgraded. Its errors are
@@ -68,7 +69,7 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	if s.admission.full(ip) {
 		return u, nil, errFullIP
 	}
-	c := newCall(nil)
+	c := newCall(s, nil)
 	defer c.free()
 	c.cmd.Type, c.cmd.RemoteIP = CmdConnect, ip
 	if err := s.dispatch(r.Context(), c); err != nil {
@@ -90,60 +91,6 @@ func (s *Server) judge(r *http.Request) (transport.Upgrade, func(*transport.Conn
 	return u, func(conn *transport.Conn) transport.Handler {
 		return s.admission.handler(s.openSession(conn, from, who, begun))
 	}, nil
-}
-
-// identify asks the host who sent a request. Nil without an error means that
-// an upgrade carries nothing to tell by, and that the first frame has to.
-func (s *Server) identify(r *http.Request, ip netip.Addr, upgrade bool) (*User, error) {
-	c := newCall(nil)
-	defer c.free()
-	// A site may stand behind basic authentication of its own: what a browser sends for
-	// that is no token of ours. It is up to Authenticate whether it counts.
-	bearer := bearsToken(r)
-	if name := s.opt.QueryToken; name != "" && !bearer {
-		if token := r.URL.Query().Get(name); token != "" {
-			r = r.Clone(r.Context())
-			r.Header.Set("Authorization", "Bearer "+token)
-			bearer = true
-		}
-	}
-	c.cmd.Type, c.cmd.RemoteIP, c.request = CmdAuth, ip, r
-	if upgrade && r.Header.Get("Authorization") == "" && r.Header.Get("Cookie") == "" {
-		// Most likely a browser whose first frame will tell. That is no failed
-		// attempt, which middleware would have to log; as a connection it has
-		// been counted.
-		err := s.authenticate(c)
-		if errors.Is(err, ErrUnauthenticated) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		who := c.cmd.User
-		c.cmd.User, c.who = User{}, &who
-	}
-	err := s.dispatch(r.Context(), c)
-	if err == nil {
-		err = c.identified()
-	}
-	if err != nil {
-		if upgrade && errors.Is(err, ErrUnauthenticated) && !bearer {
-			return nil, nil
-		}
-		return nil, err
-	}
-	who := c.cmd.User
-	return &who, nil
-}
-
-// bearsToken reports whether a request has a header that must be meant for us.
-func bearsToken(r *http.Request) bool {
-	for _, v := range r.Header["Authorization"] {
-		if scheme, _, _ := strings.Cut(v, " "); strings.EqualFold(scheme, "Bearer") {
-			return true
-		}
-	}
-	return false
 }
 
 // openSession makes the session of a connection that has been upgraded. begun
@@ -172,11 +119,8 @@ func (s *Server) openSession(conn *transport.Conn, from origin, who *User, begun
 func handshakeError(err error) *transport.HandshakeError {
 	e := asError(err)
 	h := http.Header{"Content-Type": {"application/json"}}
-	setRetryAfter(h, e)
-	return &transport.HandshakeError{
-		Status: status(e.Code), Reason: e.Message, Header: h,
-		Body: wire.AppendErrorObject(nil, &wire.Error{Code: string(e.Code), Message: e.Message, Field: e.Field, RetryAfterMS: e.retryAfter(time.Millisecond)}),
-	}
+	body := rest.Refusal(h, e.said())
+	return &transport.HandshakeError{Status: rest.Status(string(e.Code)), Reason: e.Message, Header: h, Body: body}
 }
 
 // clip shortens what comes from outside for messages and logs.

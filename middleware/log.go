@@ -26,11 +26,11 @@ func Log(logger *slog.Logger) chat.Middleware {
 		return func(ctx context.Context, cmd *chat.Command) (err error) {
 			// Who comes below may change the command; the line is about what
 			// was asked. A panic passes through, after the line.
-			typ, room, start := cmd.Type, cmd.Room, time.Now()
+			typ, class, room, start := cmd.Type, classOf(cmd), cmd.Room, time.Now()
 			code := chat.CodeInternal
 			defer func() {
 				logger := or(logger)
-				level := levelOf(typ, code)
+				level := levelOf(typ, class, code)
 				if !logger.Enabled(ctx, level) {
 					return
 				}
@@ -59,11 +59,11 @@ func Log(logger *slog.Logger) chat.Middleware {
 	}
 }
 
-func levelOf(typ chat.CommandType, code chat.Code) slog.Level {
+func levelOf(typ chat.CommandType, class chat.Class, code chat.Code) slog.Level {
 	switch {
 	case code == chat.CodeInternal || code == chat.CodeUnavailable:
 		return slog.LevelWarn
-	case code == chat.CodeRateLimited || classOf(typ) == classSignal || typ == chat.CmdPresence:
+	case code == chat.CodeRateLimited || class == chat.ClassSignal || typ == chat.CmdPresence:
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

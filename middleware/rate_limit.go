@@ -104,19 +104,19 @@ func RateLimitWith(limiter chat.Limiter, limits RateLimits) chat.Middleware {
 // check takes the command off the budgets it counts against.
 func (l *RateLimits) check(ctx context.Context, c *counter, cmd *chat.Command) error {
 	user := cmd.User.ID
-	switch classOf(cmd.Type) {
-	case classConnect:
+	switch classOf(cmd) {
+	case chat.ClassConnect:
 		return c.takeFrom(ctx, "connect:", cmd.RemoteIP, l.Connect, "too many connections from your address")
-	case classAuth:
+	case chat.ClassAuth:
 		if cmd.Session == "" { // the token came in a header
 			return c.takeFrom(ctx, "request:", cmd.RemoteIP, l.Request, "too many requests from your address")
 		}
 		return c.take(ctx, "auth:"+cmd.Session, l.Auth, "too many tokens")
-	case classJoin:
+	case chat.ClassJoin:
 		return c.take(ctx, string(cmd.Type)+":"+user, l.Join, "joining and leaving too fast")
-	case classRead:
+	case chat.ClassRead:
 		return c.take(ctx, "read:"+user, l.Read, "reading too fast")
-	case classSignal:
+	case chat.ClassSignal:
 		// Rooms are the client's to name, so without this one a client could
 		// make itself as many budgets as it likes.
 		if err := c.take(ctx, "signal:"+user, l.Read, "too many signals"); err != nil {

@@ -29,30 +29,3 @@ const (
 	CloseProtocol        = 4502
 	CloseReplaced        = 4503
 )
-
-// Error is the error frame, and what decoding returns.
-type Error struct {
-	Ref          string `json:"ref,omitzero"`
-	Room         string `json:"room,omitzero"` // tells the rooms of a join of several apart
-	Code         string `json:"code"`
-	Message      string `json:"message"`
-	Field        string `json:"field,omitzero"` // like content or rooms[3].after
-	RetryAfterMS int64  `json:"retry_after_ms,omitzero"`
-}
-
-// Error says the code, the field and the message.
-func (e *Error) Error() string {
-	s := e.Code
-	if e.Field != "" {
-		s += ": " + e.Field
-	}
-	return s + ": " + e.Message
-}
-
-// refer says which command the error is about. A ref that is too long is part
-// of the mistake, and not sent back.
-func (e *Error) refer(ref string) {
-	if len(ref) <= MaxRef {
-		e.Ref = ref
-	}
-}

@@ -18,9 +18,24 @@ const (
 	TypePing     = "ping"
 )
 
-var types = [...]string{
-	TypeMessage, TypeTyping, TypePing, TypeJoin, TypeLeave, TypeHistory,
-	TypeEdit, TypeDelete, TypeAuth, TypePresence, TypeMembers, TypeRooms,
+// types are all that clients send, the most frequent first, and what each has
+// to keep to beside what holds for all.
+var types = [...]struct {
+	name  string
+	check func(*Command) *Error
+}{
+	{TypeMessage, (*Command).checkMessage},
+	{TypeTyping, (*Command).checkRoom},
+	{TypePing, nil},
+	{TypeJoin, (*Command).checkJoin},
+	{TypeLeave, (*Command).checkRoom},
+	{TypeHistory, (*Command).checkHistory},
+	{TypeEdit, (*Command).checkEdit},
+	{TypeDelete, (*Command).checkDelete},
+	{TypeAuth, (*Command).checkAuth},
+	{TypePresence, (*Command).checkOnline},
+	{TypeMembers, (*Command).checkOnline},
+	{TypeRooms, (*Command).checkCursor},
 }
 
 // Command is one frame of a client: the fields of all types side by side, of
@@ -61,13 +76,6 @@ type Command struct {
 	Active bool // typing; true when absent
 }
 
-// Join is one entry of a join's rooms. Its fields are as in [Command].
-type Join struct {
-	Room, User, Epoch string
-	History           int
-	After             int64
-}
-
 // NewCommand returns a command of the type in which everything else is absent.
 func NewCommand(typ string) Command {
 	return Command{Type: typ, History: -1, After: -1, Before: -1, Around: -1, Active: true}
@@ -96,4 +104,82 @@ func (c *Command) DecodeBody(typ, room, id string, body []byte) error {
 	p.command(c)
 	c.Type, c.Room, c.ID, c.Ref = typ, room, id, ""
 	return p.verdict(c)
+}
+
+// AppendCommand appends a command as a client sends it. What Decode reads of
+// it is the same command, if it keeps the rules of [Command.Check].
+func AppendCommand(dst []byte, c *Command) []byte {
+	b := optString(open(dst, c.Type), "ref", c.Ref)
+	b = optString(b, "token", c.Token)
+	b = joinFields(b, &Join{Room: c.Room, User: c.User, Epoch: c.Epoch, History: c.History, After: c.After})
+	if c.Rooms != nil {
+		b = appendList(b, "rooms", c.Rooms, func(b []byte, j *Join) []byte {
+			return append(joinFields(open(b, ""), j), '}')
+		})
+	}
+	b = optPosition(b, "before", c.Before)
+	b = optPosition(b, "around", c.Around)
+	b = optInt(b, "limit", int64(c.Limit))
+	b = optString(b, "cursor", c.Cursor)
+	b = optString(b, "id", c.ID)
+	if c.HasContent || c.Content != "" {
+		b = appendString(b, "content", c.Content)
+	}
+	b = optString(b, "nonce", c.Nonce)
+	b = optString(b, "reply_to", c.ReplyTo)
+	b = optString(b, "thread", c.Thread)
+	b = optStrings(b, "mentions", c.Mentions)
+	b = optList(b, "attachments", c.Attachments, appendAttachment)
+	b = optRaw(b, "meta", c.Meta)
+	b = optTrue(b, "hard", c.Hard)
+	if c.Type == TypeTyping || !c.Active {
+		b = appendBool(b, "active", c.Active)
+	}
+	return append(b, '}')
+}
+
+// optPosition leaves out what is absent. Zero is a position like any other.
+func optPosition(b []byte, name string, n int64) []byte {
+	if n < 0 {
+		return b
+	}
+	return appendInt(b, name, n)
+}
+
+// Check holds the command to the rules of its type. Decoding has done so; it
+// is for commands that were filled in by hand. Meta is not looked into, that
+// is what [CompactMeta] is for.
+func (c *Command) Check() error {
+	if err := c.check(); err != nil {
+		err.refer(c.Ref)
+		return err
+	}
+	return nil
+}
+
+func (c *Command) check() *Error {
+	if len(c.Ref) > MaxRef {
+		return invalid("ref", "is longer than %d bytes", MaxRef)
+	}
+	for i := range types {
+		if t := &types[i]; t.name == c.Type {
+			if t.check == nil {
+				return nil
+			}
+			return t.check(c)
+		}
+	}
+	if c.Type == "" {
+		return invalid("type", "is required")
+	}
+	return invalid("type", "is not a type of this protocol")
+}
+
+func first(errs ...*Error) *Error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

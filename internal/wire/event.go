@@ -9,6 +9,9 @@ import (
 // Event is one frame of the server as clients in Go see it: the fields of all
 // types side by side. Those of a message (id, room, seq, rev, user, …) are
 // [Message]'s, whatever the type.
+//
+// The JSON tags of it, and of what is in it, serve the tests as well, which hold
+// the hand-written encoders to what encoding/json makes of the same values.
 type Event struct {
 	Type string `json:"type,omitzero"`
 	Ref  string `json:"ref,omitzero"`

@@ -56,7 +56,8 @@ func (p *parser) field(c *Command, name []byte) {
 // typ spares the copy of a type that there is.
 func (p *parser) typ() string {
 	raw := p.value()
-	for _, known := range types {
+	for i := range types {
+		known := types[i].name
 		if len(raw) == len(known)+2 && string(raw[1:len(raw)-1]) == known {
 			return known
 		}
@@ -71,68 +72,4 @@ func (p *parser) limit() int {
 		p.fail("limit", "must be at least 1")
 	}
 	return max(n, 0)
-}
-
-// nonce refuses an empty one, which would stand for no nonce at all: that is
-// a mistake better heard of before the first message comes twice.
-func (p *parser) nonce() string {
-	s, ok := p.optString("nonce")
-	if ok && s == "" {
-		p.fail("nonce", "is empty")
-	}
-	return s
-}
-
-func (p *parser) mention() string { return p.string("") }
-
-func (p *parser) join() Join {
-	j := Join{History: -1, After: -1}
-	if !p.isObject() {
-		return j
-	}
-	for name := range p.names {
-		switch string(name) {
-		case "room":
-			j.Room = p.string("room")
-		case "user":
-			j.User = p.string("user")
-		case "epoch":
-			j.Epoch = p.string("epoch")
-		case "history":
-			j.History = p.count("history", -1)
-		case "after":
-			j.After = p.position("after", -1)
-		default:
-			p.value()
-		}
-	}
-	return j
-}
-
-func (p *parser) attachment() Attachment {
-	var a Attachment
-	if !p.isObject() {
-		return a
-	}
-	for name := range p.names {
-		switch string(name) {
-		case "url":
-			a.URL = p.string("url")
-		case "name":
-			a.Name = p.string("name")
-		case "type":
-			a.Type = p.string("type")
-		case "size":
-			a.Size = p.position("size", 0)
-		case "width":
-			a.Width = p.count("width", 0)
-		case "height":
-			a.Height = p.count("height", 0)
-		case "meta":
-			a.Meta = p.meta("meta")
-		default:
-			p.value()
-		}
-	}
-	return a
 }

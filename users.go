@@ -3,12 +3,76 @@ package chat
 import (
 	"context"
 	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gabblehq/chat/internal/directory"
 	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
+
+// User is who is speaking, as the host's Authenticate says. The host owns its
+// users: the chat stores ids and shows names, nothing else.
+type User struct {
+	ID     string // 1 to 128 bytes of UTF-8 without control characters, required
+	Name   string // shown to others, the first 256 bytes; empty: the id
+	Avatar string // URL of at most 2,048 bytes, shown to others
+	Roles  []string
+
+	// Expires is when the session must have shown a fresh token; then it is
+	// closed with 4003 token expired. Zero: never.
+	Expires time.Time
+
+	// Meta is the host's own, for Authorize and middleware to find again. It
+	// is never sent or stored, and handed on as it is: the rest is copied.
+	Meta any
+}
+
+// HasRole reports whether the user has the role.
+func (u User) HasRole(role string) bool {
+	for _, r := range u.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// public is what others may see of a user. Names and avatars are only for show:
+// what cannot be shown of them is left out, and keeps nobody out.
+func public(u *User) wire.User { return shown(wire.User{ID: u.ID, Name: u.Name, Avatar: u.Avatar}) }
+
+func shown(u wire.User) wire.User {
+	u.Name = label(u.Name)
+	if !wire.ValidURL(u.Avatar) {
+		u.Avatar = ""
+	}
+	return u
+}
+
+// label returns what can be shown of a name, on one line.
+func label(s string) string {
+	if !line(s) {
+		s = strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return -1
+			}
+			return r
+		}, strings.ToValidUTF8(s, "\ufffd"))
+	}
+	return cut(s, maxName)
+}
+
+// line reports whether s is UTF-8 without control characters.
+func line(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return utf8.ValidString(s)
+}
 
 // identity makes the record of a user who has just been authenticated. How long
 // the token lasts is found out once, by the clock that it was made with: from

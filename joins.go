@@ -3,8 +3,11 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
+	"github.com/gabblehq/chat/hub"
+	"github.com/gabblehq/chat/internal/names"
 	"github.com/gabblehq/chat/internal/wire"
 )
 
@@ -15,11 +18,34 @@ const joinedUsers = 8
 // crowds are lists of who is online, for as long as it takes to encode them.
 var crowds = sync.Pool{New: func() any { return new([]wire.User) }}
 
-// join subscribes a session to a room. Whether it starts with a page of
+// joinCommand has its session follow a room.
+var joinCommand = command{
+	typ: CmdJoin, class: ClassJoin,
+	take: func(c *call) {
+		w := &c.wire
+		c.takeJoin(wire.Join{Room: w.Room, User: w.User, Epoch: w.Epoch, History: w.History, After: w.After})
+	},
+	run: (*call).joinRoom, silent: true, // the joined frame has to go out before the room's own
+}
+
+// leaveCommand ends what joinCommand has begun.
+var leaveCommand = command{typ: CmdLeave, class: ClassJoin, run: (*call).leaveRoom}
+
+// takeJoin takes which room is joined, and from where on.
+func (c *call) takeJoin(j wire.Join) {
+	c.join = j
+	c.cmd.Room = j.Room
+	if j.User != "" {
+		c.cmd.Peer = j.User
+		c.cmd.Room = DirectID(c.cmd.User.ID, j.User)
+	}
+}
+
+// joinRoom subscribes a session to a room. Whether it starts with a page of
 // history or goes on from where it was, the client is told what it has joined
 // before anything else of the room.
-func (s *Server) join(ctx context.Context, c *call) error {
-	sess, cmd := c.s, &c.cmd
+func (c *call) joinRoom(ctx context.Context, _ visit) error {
+	s, sess, cmd := c.srv, c.s, &c.cmd
 	if sess == nil {
 		return Errorf(CodeUnsupported, "only a WebSocket can join")
 	}
@@ -27,7 +53,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	// The topic is there before anything is read: what is committed from here
 	// on moves its head, so that nothing can fall between the page that is read
 	// now and the cursor that follows it.
-	joined, after, err := s.enter(ctx, c, r)
+	joined, after, err := c.enter(ctx, r)
 	// A second join is a new start: the old cursor is of no use any more.
 	var again *subscription
 	if err == nil {
@@ -66,7 +92,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 			case sess.ended:
 				sess.mu.Unlock()
 				return
-			case c.current(s):
+			case c.current():
 				// Under the session's lock, so that the end of the session, or of
 				// a permission, finds either nothing or all of it.
 				sess.conn.Write(frame)
@@ -79,7 +105,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 				return
 			}
 			sess.mu.Unlock()
-			err = s.again(ctx, c, r)
+			err = c.readable(ctx, r)
 		}
 		sess.mu.Lock()
 		sess.nsubs--
@@ -98,7 +124,7 @@ func (s *Server) join(ctx context.Context, c *call) error {
 	}
 	r.wakeCommitter() // what has been told while nobody was here
 	r.presence.LoadSoon()
-	if !c.current(s) {
+	if !c.current() {
 		// The room may have been removed, and who did it not have found us here.
 		s.recheck(ctx, sess, r, false)
 	}
@@ -108,8 +134,8 @@ func (s *Server) join(ctx context.Context, c *call) error {
 // enter finds out what a join gets: the joined frame, and where the cursor
 // goes on from; -1 means from the head. A public or direct room that does not
 // exist is made on the way if the user may.
-func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined, int64, error) {
-	j := &c.join
+func (c *call) enter(ctx context.Context, r *liveRoom) (*wire.Joined, int64, error) {
+	s, j := c.srv, &c.join
 	if !ValidRoomID(c.cmd.Room) {
 		return nil, 0, (&Error{Code: CodeInvalid, Message: "not a room id"}).WithField("room")
 	}
@@ -122,12 +148,12 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 		n = s.opt.Limits.History
 	}
 	if resume {
-		if joined := s.resumeFromRing(ctx, c, r); joined != nil {
+		if joined := c.resumeFromRing(ctx, r); joined != nil {
 			return joined, j.After, nil
 		}
 		n = 0
 	}
-	c.permitted(s)
+	c.permitted()
 	page, err := r.messages(ctx, Query{Limit: n})
 	if errors.Is(err, ErrNotFound) && r.remembered() {
 		if err = r.vanished(); err == nil {
@@ -135,7 +161,7 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 		}
 	}
 	if errors.Is(err, ErrNotFound) {
-		if err = s.createByJoining(ctx, c, r); err == nil {
+		if err = c.createByJoining(ctx, r); err == nil {
 			page, err = r.messages(ctx, Query{Limit: n})
 		}
 	}
@@ -174,9 +200,9 @@ func (s *Server) enter(ctx context.Context, c *call, r *liveRoom) (*wire.Joined,
 // resumeFromRing lets a client that is hardly behind go on without asking the
 // store: thousands do at once when a network or a server comes back. It
 // returns nil where the store has to be asked.
-func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire.Joined {
-	j := &c.join
-	c.permitted(s)
+func (c *call) resumeFromRing(ctx context.Context, r *liveRoom) *wire.Joined {
+	s, j := c.srv, &c.join
+	c.permitted()
 	epoch, head, ok := r.Topic.Holds(j.Epoch, j.After)
 	r.mu.Lock()
 	info := r.info
@@ -194,17 +220,17 @@ func (s *Server) resumeFromRing(ctx context.Context, c *call, r *liveRoom) *wire
 }
 
 // createByJoining makes the public or direct room that somebody wants to join.
-func (s *Server) createByJoining(ctx context.Context, c *call, r *liveRoom) error {
+func (c *call) createByJoining(ctx context.Context, r *liveRoom) error {
 	info := RoomInfo{ID: r.id, Kind: RoomPublic, CreatedBy: c.cmd.User.ID}
 	if c.cmd.Peer != "" {
 		info.Kind, info.Peers = RoomDirect, sortedPeers(c.cmd.User.ID, c.cmd.Peer)
 	} else if r.id[0] == '~' {
 		return errNoRoom // ours; a direct room is joined by its peer
 	}
-	if err := s.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
+	if err := c.srv.may(ctx, c.cmd.User, ActionCreate, &info); err != nil {
 		return err
 	}
-	if err := s.mayMake(ctx, c); err != nil {
+	if err := c.mayMake(ctx); err != nil {
 		return err
 	}
 	_, err := r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: info}, trace: c.cmd.TraceID})
@@ -214,15 +240,8 @@ func (s *Server) createByJoining(ctx context.Context, c *call, r *liveRoom) erro
 	return err
 }
 
-func sortedPeers(a, b string) []string {
-	if b < a {
-		a, b = b, a
-	}
-	return []string{a, b}
-}
-
-// leave ends a session's subscription.
-func (s *Server) leave(c *call) error {
+// leaveRoom ends a session's subscription.
+func (c *call) leaveRoom(context.Context, visit) error {
 	if c.s == nil {
 		return Errorf(CodeUnsupported, "only a WebSocket can leave")
 	}
@@ -232,4 +251,110 @@ func (s *Server) leave(c *call) error {
 	}
 	sub.end(c.s.user(), true)
 	return nil
+}
+
+// joins are the rooms of one frame that are still to be joined.
+type joins struct {
+	ref  string
+	rest []wire.Join
+}
+
+// joinMany has the rooms of one frame joined, each by a command of its own to
+// the middleware, and answered by itself. The frame keeps the turn until all
+// are joined, and each waits until the answer before it has gone out: what one
+// frame leads to is made as fast as the client reads.
+func (s *session) joinMany(c *call) {
+	seen := make(map[string]struct{}, len(c.wire.Rooms))
+	for i, j := range c.wire.Rooms {
+		room, field := j.Room, "room"
+		if j.User != "" {
+			room, field = DirectID(c.cmd.User.ID, j.User), "user"
+		}
+		if _, twice := seen[room]; twice {
+			s.refuse(c, &Error{Code: CodeInvalid, Message: "the same room twice", Field: fmt.Sprintf("rooms[%d].%s", i, field)})
+			return
+		}
+		seen[room] = struct{}{}
+	}
+	s.mu.Lock()
+	s.inbox.SetRest(&joins{c.wire.Ref, c.wire.Rooms})
+	s.mu.Unlock()
+	c.wire.Rooms = nil
+}
+
+// joinNext joins the next room of a frame.
+func (s *session) joinNext(c *call, f *joins) {
+	j := f.rest[0]
+	s.mu.Lock()
+	if f.rest = f.rest[1:]; len(f.rest) == 0 {
+		s.inbox.SetRest(nil)
+	}
+	s.mu.Unlock()
+	c.wire = wire.NewCommand(wire.TypeJoin)
+	c.wire.Ref = f.ref
+	c.cmd.Type, c.cmd.Ref = CmdJoin, f.ref
+	if !s.speaks(c) {
+		return
+	}
+	c.takeJoin(j)
+	s.answer(c, s.srv.dispatch(s.srv.ctx, c))
+}
+
+// subscription is a session's cursor into a room.
+type subscription struct {
+	hub.Sub
+	next *subscription
+}
+
+// room is what the subscription holds a reference to, once it is attached.
+func (sub *subscription) room() *liveRoom { return sub.Topic().Log().(*liveRoom) }
+
+// end detaches a subscription. said tells that the user meant to leave.
+func (sub *subscription) end(who *names.Identity, said bool) {
+	r := sub.room()
+	sub.Detach()
+	if r.presence.Leave(who, said) {
+		r.presence.SetTyping(who.Public(), false)
+	}
+	r.release()
+}
+
+// unlink takes the session's subscription to a room off its list and returns
+// it, or nil.
+func (s *session) unlink(room string) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := &s.subs; *p != nil; p = &(*p).next {
+		if sub := *p; sub.room().id == room {
+			*p = sub.next
+			sub.next = nil
+			s.nsubs--
+			return sub
+		}
+	}
+	return nil
+}
+
+// rooms returns the rooms that the session is in; the caller releases them.
+func (s *session) rooms() (list []*liveRoom) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := s.subs; sub != nil; sub = sub.next {
+		r := sub.room()
+		r.hold()
+		list = append(list, r)
+	}
+	return list
+}
+
+// follows reports whether the session is in the room.
+func (s *session) follows(room string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := s.subs; sub != nil; sub = sub.next {
+		if sub.room().id == room {
+			return true
+		}
+	}
+	return false
 }

@@ -55,3 +55,16 @@ func AppendReconnect(dst []byte, afterMS int64, reason string) []byte {
 	b := appendInt(open(dst, "reconnect"), "after_ms", afterMS)
 	return append(optString(b, "reason", reason), '}')
 }
+
+func (c *Command) checkAuth() *Error {
+	if c.Token == "" || !token(c.Token, MaxToken) {
+		return invalid("token", "must be printable ASCII of at most %d bytes", MaxToken)
+	}
+	return nil
+}
+
+// AppendPong appends the answer to a ping.
+func AppendPong(dst []byte, ref string, serverTime time.Time) []byte {
+	b := optString(open(dst, "pong"), "ref", ref)
+	return append(optTime(b, "server_time", serverTime), '}')
+}

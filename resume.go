@@ -3,50 +3,12 @@ package chat
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
 
 	"github.com/gabblehq/chat/hub"
 	"github.com/gabblehq/chat/internal/wire"
 )
-
-// wireMessage is the message as it crosses the wire.
-func wireMessage(m *Message, author wire.User) wire.Message {
-	w := wire.Message{
-		ID: m.ID, Room: m.Room, Seq: m.Seq, Rev: m.Rev, FirstRev: m.FirstRev,
-		User: author, Kind: string(m.Kind), Content: m.Content, Nonce: m.Nonce,
-		CreatedAt: m.CreatedAt, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt,
-		ReplyTo: m.ReplyTo, Thread: m.Thread, Mentions: m.Mentions, Meta: m.Meta,
-	}
-	if len(m.Attachments) > 0 {
-		w.Attachments = make([]wire.Attachment, len(m.Attachments))
-		for i, a := range m.Attachments {
-			w.Attachments[i] = wire.Attachment(a)
-		}
-	}
-	return w
-}
-
-func (r *liveRoom) messageFrame(typ string, m *Message, author wire.User) []byte {
-	w := wireMessage(m, author)
-	w.Room = r.id
-	return wire.Seal(wire.AppendMessage(wire.NewFrame(messageSize(m)), typ, &w))
-}
-
-func (r *liveRoom) roomFrame(ctx context.Context, info *RoomInfo) []byte {
-	w := r.srv.wireRoom(info, r.srv.names.Soon(ctx, info.Peers))
-	return wire.Seal(wire.AppendRoom(wire.NewFrame(256), &w))
-}
-
-// wireRoom is the room as it crosses the wire.
-func (s *Server) wireRoom(info *RoomInfo, who func(string) wire.User) wire.Room {
-	w := wire.Room{
-		ID: info.ID, Kind: string(info.Kind), Title: info.Title, Topic: info.Topic,
-		Avatar: info.Avatar, Meta: info.Meta, CreatedAt: info.CreatedAt, Rev: info.Rev,
-	}
-	for _, p := range info.Peers {
-		w.Peers = append(w.Peers, who(p))
-	}
-	return w
-}
 
 // entryFrames encodes changes for cursors that stand at after: what was
 // created later is news to them, what existed is an edit or a delete.
@@ -139,4 +101,73 @@ func (r *liveRoom) continues(at Position, page *Page) bool {
 // position is now; see hub.Log.
 func (r *liveRoom) Synced(epoch string, rev int64) []byte {
 	return wire.Seal(wire.AppendSynced(wire.NewFrame(96+len(r.id)), r.id, epoch, rev))
+}
+
+// floors is how far the logs of rooms have been trimmed, remembered for a
+// moment: what a ring holds may have gone from the store by age or number, and
+// nobody tells.
+type floors struct {
+	mu    sync.Mutex
+	rooms map[string]*floor
+	swept time.Time
+}
+
+// floor is that of one room. ready is closed when rev and err are set.
+type floor struct {
+	asked time.Time
+	ready chan struct{}
+	rev   int64
+	err   error
+}
+
+// floorFor is how long a floor is good for: thousands resume at once, and each
+// room is asked for once.
+const floorFor = time.Second
+
+// floor returns the lowest position that a cursor of the room can go on from,
+// by what the store has said within the last second.
+func (r *liveRoom) floor(ctx context.Context) (int64, error) {
+	if k, ok := capability[Retainer](r.srv.opt.Store); ok && k.KeepsAll() {
+		return 0, nil
+	}
+	now := time.Now()
+	fs := &r.srv.floors
+	fs.mu.Lock()
+	f := fs.rooms[r.id]
+	ask := f == nil || now.Sub(f.asked) > floorFor
+	if ask {
+		f = &floor{asked: now, ready: make(chan struct{})}
+		fs.sweep(now)
+		fs.rooms[r.id] = f
+	}
+	fs.mu.Unlock()
+	if ask {
+		// Others wait for it, so it does not end with the one who asks.
+		var page Page
+		page, f.err = r.history(r.srv.ctx, Query{})
+		f.rev = page.Floor
+		close(f.ready)
+	}
+	select {
+	case <-f.ready:
+		return f.rev, f.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// sweep lets go of floors that are too old. The lock is held.
+func (fs *floors) sweep(now time.Time) {
+	if fs.rooms == nil {
+		fs.rooms = make(map[string]*floor)
+	}
+	if now.Sub(fs.swept) < floorFor {
+		return
+	}
+	fs.swept = now
+	for id, f := range fs.rooms {
+		if now.Sub(f.asked) > floorFor {
+			delete(fs.rooms, id)
+		}
+	}
 }
