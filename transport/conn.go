@@ -138,10 +138,10 @@ func (c *Conn) Write(frame []byte) {
 }
 
 // Signal is Send, except that the frame is dropped, and false returned, when
-// anything is waiting.
+// anything is waiting; see WriteFrames.
 func (c *Conn) Signal(frame []byte) bool {
 	c.mu.Lock()
-	ok := c.out == nil && !c.is(cannotWrite)
+	ok := !c.is(cannotWrite) && (c.out == nil || c.handing(len(frame)))
 	if ok {
 		c.put(frame)
 	}
@@ -152,15 +152,25 @@ func (c *Conn) Signal(frame []byte) bool {
 // WriteFrames offers many frames at once. joined is their concatenation and only
 // valid during the call; each of frames must never change.
 //
-// If anything waits it takes none. Otherwise it returns how many frames are now
+// If anything waits it takes none; on a connection with a writer of its own, what the
+// writer is about to write does not count as waiting while it is a handful of bytes,
+// for it says nothing of the peer. Otherwise it returns how many frames are now
 // certain to go out unless the connection ends: those written whole and the one
 // that was begun, of which the connection keeps the unsent tail. If that is less
 // than len(frames), a Handler.Writable or Closed follows.
 func (c *Conn) WriteFrames(joined []byte, frames [][]byte) (taken int) {
 	c.mu.Lock()
-	if c.out != nil || c.is(cannotWrite) {
+	if c.is(cannotWrite) {
 		c.mu.Unlock()
 		return 0
+	}
+	if c.out != nil {
+		for taken < len(frames) && c.handing(len(frames[taken])) {
+			c.out.push(frames[taken])
+			taken++
+		}
+		c.mu.Unlock()
+		return taken
 	}
 	if c.net != nil {
 		taken = c.takeFrames(frames)

@@ -256,6 +256,13 @@ func (c *Conn) awaitWriter() {
 	}
 }
 
+// handful is how many bytes may wait for the writer's goroutine.
+const handful = 2 << 10
+
+// handing reports whether what waits, with n bytes more, is no more than what the
+// writer's goroutine may have been left. It needs mu and something that waits.
+func (c *Conn) handing(n int) bool { return c.net != nil && c.out.bytes+n <= handful }
+
 // takeFrames queues frames, at least one and about joinBytes of them, and starts
 // the writer. It needs mu and a connection on which nothing waits.
 func (c *Conn) takeFrames(frames [][]byte) (taken int) {
