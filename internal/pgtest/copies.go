@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -46,14 +47,19 @@ func (s *Server) KillBackend(t testing.TB, conn *pgx.Conn) {
 	t.Helper()
 	p, err := os.FindProcess(int(conn.PgConn().PID()))
 	require.NoError(t, err)
+	before := s.crashes(t)
 	require.NoError(t, p.Kill())
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for conn.Ping(ctx) == nil {
-		time.Sleep(time.Millisecond) // the signal is on its way
-	}
-	require.NoError(t, ctx.Err())
+	// It takes connections for a moment more, until it has seen what has happened.
+	require.Eventually(t, func() bool { return s.crashes(t) > before }, time.Minute, time.Millisecond, "the server notices")
+	_ = conn.Close(context.Background())
 	require.NoError(t, s.await(), "the server's log:\n%s", s.tail())
+}
+
+// crashes is how often the server has ended all that connections were doing.
+func (s *Server) crashes(t testing.TB) int {
+	log, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	require.NoError(t, err)
+	return bytes.Count(log, []byte("all server processes terminated; reinitializing"))
 }
 
 // Standby starts a server that follows this one, and returns when it has all
