@@ -293,8 +293,11 @@ func (s *Store) read(ctx context.Context, name string, f func(*room)) error {
 // load reads a room. One without a file does not exist.
 func load(path, name string) (*room, error) {
 	data, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if err != nil {
+		// A directory that is gone says nothing of its rooms.
+		if dir, _ := os.Stat(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) || dir == nil || !dir.IsDir() {
+			return nil, err
+		}
 	}
 	r := &room{records: make(map[string]storage.Record), lists: make(map[string][]string)}
 	for rest := data; len(rest) > 0; {
