@@ -12,9 +12,13 @@ import (
 
 // Edit returns the message as the change, a ChangeEdit, leaves it, and whether
 // that is any different. Rev is the caller's to set. A deleted message is not
-// to be edited.
-func (c *Change) Edit(m Message) (Message, bool) {
+// to be edited. The error, Result.Err then, is ErrConflict where what
+// Change.Seen was decided on is not there any more.
+func (c *Change) Edit(m Message) (Message, bool, error) {
 	to := &c.Message
+	if c.overtaken(&m) {
+		return m, false, errOvertaken
+	}
 	changed := set(&m.Content, &to.Content)
 	if to.Mentions != nil && !slices.Equal(to.Mentions, m.Mentions) {
 		m.Mentions, changed = to.Mentions, true
@@ -28,7 +32,19 @@ func (c *Change) Edit(m Message) (Message, bool) {
 	if changed {
 		m.EditedAt = stamp(c.At)
 	}
-	return m, changed
+	return m, changed, nil
+}
+
+var errOvertaken = &Error{Code: CodeConflict, Message: "the message has been edited meanwhile"}
+
+// overtaken reports whether what the edit leaves alone is other than it was when the
+// edit was looked at.
+func (c *Change) overtaken(m *Message) bool {
+	to, seen := &c.Message, c.Seen
+	return seen != nil &&
+		(to.Mentions == nil && !slices.Equal(m.Mentions, seen.Mentions) ||
+			to.Attachments == nil && !slices.EqualFunc(m.Attachments, seen.Attachments, sameAttachment) ||
+			to.Meta == nil && !bytes.Equal(m.Meta, seen.Meta))
 }
 
 // Delete returns the message as the change, a ChangeDelete, leaves it, and

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -32,6 +33,8 @@ type call struct {
 	before  *Message      // for CmdEdit, where middleware looks at it: the message as it was,
 	gave    gave          // and what the edit is about
 
+	overtaken bool // what it was is no more: middleware has to look at the edit anew
+
 	// What answers it.
 	page   Page
 	spare  int // bytes that the messages of a joined frame have left to its users
@@ -61,9 +64,11 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 	if c.cmd.TraceID == "" {
 		c.cmd.TraceID = s.name("", s.ids.Add(1))
 	}
-	err := s.prepare(ctx, c)
-	if err == nil {
-		err = guard(func() error { return s.handle(ctx, &c.cmd) })
+	err := s.attempt(ctx, c)
+	for n := 1; errors.Is(err, ErrConflict) && c.overtaken && n < editAttempts; n++ {
+		c.overtaken, c.before, c.gave = false, nil, gave{}
+		c.take()
+		err = s.attempt(ctx, c)
 	}
 	if err == errEntered || err == errPassed {
 		return err // the call is not ours any more
@@ -85,6 +90,17 @@ func (s *Server) verdict(c *call, err error) error {
 		return e
 	}
 	return nil
+}
+
+// editAttempts bounds how often an edit is looked at that others overtake.
+const editAttempts = 3
+
+// attempt takes a command through the middleware once.
+func (s *Server) attempt(ctx context.Context, c *call) error {
+	if err := s.prepare(ctx, c); err != nil {
+		return err
+	}
+	return guard(func() error { return s.handle(ctx, &c.cmd) })
 }
 
 // prepare finds out what middleware has to know.

@@ -261,7 +261,12 @@ func (s *Server) change(ctx context.Context, c *call) error {
 		return err
 	}
 	given = true
-	return c.commit(ctx, r, m)
+	judged := m.change.Seen != nil && c.before != nil
+	err = c.commit(ctx, r, m)
+	if judged && errors.Is(err, ErrConflict) {
+		c.overtaken = true
+	}
+	return err
 }
 
 // changing is the commit of an edit or a delete, if the user may make it.
@@ -284,7 +289,7 @@ func (s *Server) changing(ctx context.Context, c *call, r *liveRoom, info *RoomI
 	}
 	if cmd.Type == CmdEdit {
 		m := cloneMessage(c.edited())
-		return r.edit(ctx, &m, before, cmd.TraceID)
+		return r.edit(ctx, &m, before, c.before != nil, cmd.TraceID)
 	}
 	author := s.names.One(ctx, before.User)
 	ch := Change{Kind: ChangeDelete, Hard: cmd.Hard, Message: Message{ID: cmd.ID}}

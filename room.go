@@ -2,9 +2,9 @@ package chat
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gabblehq/chat/hub"
@@ -211,7 +211,8 @@ func (r *Room) Send(ctx context.Context, m Message) (Message, error) {
 // Edit replaces the content of the message with m.ID, and of Mentions,
 // Attachments and Meta those that are not nil; what is empty but not nil is
 // taken away. The message must keep the limits as the edit leaves it: its
-// content may be empty as long as something is attached.
+// content may be empty as long as something is attached; where that has changed
+// meanwhile, it is ErrConflict.
 func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
 	live, done, err := r.use()
 	if err != nil {
@@ -223,7 +224,7 @@ func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
 		return Message{}, err
 	}
 	m = cloneMessage(m)
-	c, err := live.edit(ctx, &m, before, "")
+	c, err := live.edit(ctx, &m, before, false, "")
 	if err != nil {
 		return Message{}, err
 	}
@@ -231,26 +232,31 @@ func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
 	return cloneMessage(res.Message), err
 }
 
-// edit is the commit that changes a message to what of to is not nil.
-func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string) (*commit, error) {
+// edit is the commit that changes a message to what of to is not nil. judged: a
+// middleware has let the edit pass by what before is.
+func (r *liveRoom) edit(ctx context.Context, to, before *Message, judged bool, trace string) (*commit, error) {
 	if before.Deleted() {
 		return nil, errNoMessage
 	}
 	m := Message{ID: before.ID, Content: to.Content, Mentions: to.Mentions, Attachments: to.Attachments, Meta: to.Meta}
-	after, _ := (&Change{Message: m}).Edit(*before)
+	after, _, _ := (&Change{Message: m}).Edit(*before)
 	after.Nonce, after.ReplyTo, after.Thread = "", "", "" // not what is edited
 	if err := r.srv.opt.Limits.checkWhole(&after); err != nil {
 		return nil, err
 	}
-	// As they have been checked.
-	if m.Attachments != nil || strings.TrimSpace(m.Content) == "" {
-		// What makes up for the content must not be taken away beside it.
-		m.Attachments = after.Attachments
+	// As they have been checked, and none stays none, which is not left alone.
+	if m.Attachments != nil {
+		m.Attachments = append([]Attachment{}, after.Attachments...)
 	}
 	if m.Meta != nil {
-		m.Meta = after.Meta
+		m.Meta = append(json.RawMessage{}, after.Meta...)
 	}
-	return &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.names.One(ctx, before.User), trace: trace}, nil
+	c := &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.names.One(ctx, before.User), trace: trace}
+	if judged || m.Attachments == nil && !wire.Visible(m.Content) {
+		// Of more than what the edit sets: an attachment may make up for the content.
+		c.change.Seen = before
+	}
+	return c, nil
 }
 
 // find returns a message that is there.

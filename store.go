@@ -103,7 +103,9 @@ const (
 	ChangeCreate
 	// ChangeEdit replaces the content of the message Change.Message.ID, and of
 	// Mentions, Attachments and Meta those that are not nil. A deleted message
-	// is ErrNotFound. Not nil but empty clears.
+	// is ErrNotFound. Not nil but empty clears. With Change.Seen, an edit that
+	// leaves alone one of these three that is no longer as it was seen is
+	// ErrConflict.
 	ChangeEdit
 	// ChangeDelete empties the message Change.Message.ID of everything but
 	// its id, seq, user, kind, nonce and times; with Change.Hard of user and
@@ -118,6 +120,7 @@ type Change struct {
 	At      time.Time // becomes CreatedAt, EditedAt or DeletedAt, in UTC and whole milliseconds
 	Message Message
 	Hard    bool
+	Seen    *Message // of a ChangeEdit: the message that the decision to make it was based on; nil: any
 	Room    RoomInfo
 	Update  RoomUpdate
 }

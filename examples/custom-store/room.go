@@ -114,11 +114,12 @@ func (r *room) planRevision(c *chat.Change, res *chat.Result) (rec record, chang
 		res.Err = errNoMessage
 		return record{}, false
 	}
-	revise := c.Edit
+	var m chat.Message
 	if c.Kind == chat.ChangeDelete {
-		revise = c.Delete
+		m, changed = c.Delete(*old)
+	} else if m, changed, res.Err = c.Edit(*old); res.Err != nil {
+		return record{}, false
 	}
-	m, changed := revise(*old)
 	if !changed {
 		res.Unchanged, res.Message = true, *copyMessage(&m)
 		return record{}, false
