@@ -53,6 +53,7 @@ type Server struct {
 	revoked   revocations
 	dismissed dismissals
 	cluster   *cluster // nil: nobody shares the store
+	secret    string   // of cursors where nobody does
 	repairs   repairs
 
 	guests struct { // sessions that have not said who they are
@@ -89,7 +90,7 @@ func New(o *Options) (*Server, error) {
 	start = start.Add(-time.Duration(start.Nanosecond()) % time.Millisecond) // a whole one, for whole ones after it
 	s := &Server{
 		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: work.NewTimers(start, opt.Logger),
-		looks: NewLimiter(), noise: NewLimiter(), start: start,
+		looks: NewLimiter(), noise: NewLimiter(), start: start, secret: rand.Text(),
 	}
 	s.ending.init()
 	to := transport.Options{
