@@ -127,7 +127,14 @@ func (s *Server) rest(w http.ResponseWriter, r *http.Request, typ CommandType, f
 	defer c.free()
 	c.cmd.Type, c.cmd.User, c.cmd.RemoteIP, c.cmd.Room = typ, *who, ip, r.PathValue("room")
 	c.wire.Ref = ""
-	status, body, err := f(r, c, func() error { return s.dispatch(r.Context(), c) })
+	understood := false
+	status, body, err := f(r, c, func() error {
+		understood = true
+		return s.dispatch(r.Context(), c)
+	})
+	if err != nil && !understood {
+		err = s.malformed(r.Context(), who.ID, err)
+	}
 	if typ == CmdHistory || typ == CmdMembers || typ == CmdPresence {
 		for err == nil && !c.current(s) { // see revocations
 			live := s.acquire(c.cmd.Room)

@@ -201,7 +201,7 @@ type Stats struct {
 	Rooms       int   // rooms that somebody is in now
 	Commands    int64 // taken up since the start
 	Failed      int64 // of those, answered with an error
-	Malformed   int64 // frames that did not become a command
+	Malformed   int64 // frames and REST requests that did not become a command
 	Pings       int64 // answered
 	Delivered   int64 // changes given to connections
 	Refused     int64 // writes that took less than was offered
