@@ -8,6 +8,8 @@ func checkLook(title, topic, avatar string) error {
 	switch {
 	case !wire.OneLine(title):
 		return &Error{Code: CodeInvalid, Message: "must be one line without control characters", Field: "title"}
+	case title != "" && !wire.Visible(title):
+		return &Error{Code: CodeInvalid, Message: "there is nothing to be seen of it", Field: "title"}
 	case !wire.Lines(topic):
 		return &Error{Code: CodeInvalid, Message: "must be without control characters", Field: "topic"}
 	case avatar != "" && !wire.ValidURL(avatar):

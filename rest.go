@@ -167,7 +167,7 @@ type roomBody struct {
 	Kind   RoomKind        `json:"kind" validate:"omitempty,oneof=public"`
 	Title  *string         `json:"title" validate:"omitempty,max=200"`
 	Topic  *string         `json:"topic" validate:"omitempty,max=1000"`
-	Avatar *string         `json:"avatar" validate:"omitempty,max=2048,http_url|startswith=/"`
+	Avatar *string         `json:"avatar" validate:"omitempty,max=2048"`
 	Meta   json.RawMessage `json:"meta"`
 }
 
