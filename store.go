@@ -78,7 +78,7 @@ const MaxPast = 32
 type Position struct {
 	Epoch string // id of the log; positions of different epochs do not compare
 	Rev   int64
-	Seq   int64 // the highest seq handed out up to there
+	Seq   int64 // the highest seq handed out up to there; 0 in an Entry, and nothing reads it in a position to begin at
 }
 
 // ChangeKind says what a Change intends.
@@ -217,7 +217,8 @@ type Entry struct {
 	Room    *RoomInfo
 
 	// Position is where a reader of [Room.Changes] stands who has handled the entry:
-	// store it, and begin there the next time. Stores leave it alone.
+	// store it, and begin there the next time. Stores leave it alone. Its Seq is not set:
+	// what was created before and changed after is not among the entries up to it.
 	Position Position
 }
 
