@@ -261,7 +261,7 @@ func TestMissingPowersAreSkipped(t *testing.T) {
 // The rules are quotations: who changes the contract looks at its checks too.
 func TestRulesAreQuoted(t *testing.T) {
 	var src strings.Builder
-	for _, name := range []string{"store.go", "store_shared.go", "message.go"} {
+	for _, name := range []string{"store.go", "store_shared.go", "messages.go"} {
 		file, err := os.ReadFile("../../" + name)
 		require.NoError(t, err)
 		src.Write(file)
