@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -36,6 +37,8 @@ type call struct {
 	before  *Message      // for CmdEdit, where middleware looks at it: the message as it was,
 	gave    gave          // and what the edit is about
 
+	overtaken bool // what it was is no more: middleware has to look at the edit anew
+
 	// What answers it.
 	page  *Page
 	spare int        // bytes that the messages of a joined frame have left to its users
@@ -65,12 +68,11 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 	if c.cmd.TraceID == "" {
 		c.cmd.TraceID = s.name("", s.ids.Add(1))
 	}
-	var err error
-	if k := s.kind(c.cmd.Type); k.foresee != nil && len(s.opt.Middleware) > 0 {
-		err = k.foresee(c, ctx)
-	}
-	if err == nil {
-		err = guard(func() error { return s.handle(ctx, &c.cmd) })
+	err := s.attempt(ctx, c)
+	for n := 1; errors.Is(err, ErrConflict) && c.overtaken && n < editAttempts; n++ {
+		c.overtaken, c.before, c.gave = false, nil, gave{}
+		c.take()
+		err = s.attempt(ctx, c)
 	}
 	if err == errEntered || err == errPassed {
 		return err // the call is not ours any more
@@ -79,6 +81,16 @@ func (s *Server) dispatch(ctx context.Context, c *call) error {
 		err = nil
 	}
 	return s.verdict(c, err)
+}
+
+// attempt takes a command through the middleware once.
+func (s *Server) attempt(ctx context.Context, c *call) error {
+	if k := s.kind(c.cmd.Type); k.foresee != nil && len(s.opt.Middleware) > 0 {
+		if err := k.foresee(c, ctx); err != nil {
+			return err
+		}
+	}
+	return guard(func() error { return s.handle(ctx, &c.cmd) })
 }
 
 // verdict counts an error and makes it one of ours.

@@ -49,6 +49,8 @@ func (l *loop) revs(t *testing.T, room string) (revs []int64) {
 	for _, e := range l.entries {
 		require.Greater(t, e.Rev, last)
 		last = e.Rev
+		require.Equal(t, e.Rev, e.Position.Rev)
+		require.Zero(t, e.Position.Seq, "it is not known, as the docs of Entry say")
 		require.True(t, (e.Message == nil) != (e.Room == nil))
 		if e.Message != nil {
 			require.Equal(t, room, e.Message.Room)

@@ -104,6 +104,10 @@ type Handler func(ctx context.Context, cmd *Command) error
 // entered its room's queue. Middleware of different sessions runs
 // concurrently. A panic is answered with internal and logged; it ends nothing
 // but that command.
+//
+// An edit passes the chain anew where another one has meanwhile changed what the
+// chain was shown of the message: what is stored is what it has let pass. After
+// the third time it is answered conflict.
 type Middleware func(next Handler) Handler
 
 // chain wraps h with the middleware, the first outermost.

@@ -53,8 +53,7 @@ func (c *cluster) order(ctx context.Context, o controlOrder) error {
 	if err = send(); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	_, err = r.commit(ctx, &commit{change: Change{Kind: ChangeCreateRoom, Room: RoomInfo{ID: controlRoom, Kind: roomControl}}})
-	if err != nil && !errors.Is(err, ErrConflict) {
+	if err = c.makeControl(ctx); err != nil {
 		return err
 	}
 	return send()

@@ -256,7 +256,11 @@ func (d *decision) edit(i int) {
 		res.Err = errNoSuchMessage
 		return
 	}
-	m, changed := c.Edit(was)
+	m, changed, err := c.Edit(was)
+	if err != nil {
+		res.Err = err
+		return
+	}
 	d.change(i, m, changed)
 }
 
@@ -297,7 +301,7 @@ func (d *decision) settle(out storage.Outcome) {
 			w := &out.Writes[n]
 			if d.changes[i].Kind <= ChangeUpdateRoom {
 				res.Room.Rev = w.Rev
-			} else {
+			} else if res.Err == nil {
 				res.Message.Rev, res.Message.FirstRev, res.Message.Seq = w.Rev, w.FirstRev, seqOf(w.Places)
 			}
 		}

@@ -94,6 +94,12 @@ func TestDecisions(t *testing.T) {
 	edit := func(id, content string) Change {
 		return Change{Kind: ChangeEdit, At: at, Message: Message{ID: id, Content: content}}
 	}
+	seen := func(c Change, content string, mentions ...string) Change {
+		c.Seen = &Message{ID: c.Message.ID, Content: content, Mentions: mentions}
+		return c
+	}
+	mention := edit("a", "b")
+	mention.Message.Mentions = []string{"bob"}
 	gone := func(id string, hard bool) Change {
 		return Change{Kind: ChangeDelete, At: at, Hard: hard, Message: Message{ID: id}}
 	}
@@ -126,6 +132,11 @@ func TestDecisions(t *testing.T) {
 		{"nonces of deleted messages stay", []Change{making(), sending("a", "n"), gone("a", true)}, []Change{sending("b", "n")}, []string{"duplicate of 1"}, 0},
 		{"an id is used once", []Change{making(), sending("a", "")}, []Change{sending("a", "n")}, []string{"conflict"}, 0},
 		{"an edit, and the same again", []Change{making(), sending("a", "")}, []Change{edit("a", "b"), edit("a", "b")}, []string{"rev 3", "unchanged"}, 1},
+		{"of what is as it was seen, but for what the edit sets", []Change{making(), sending("a", "")}, []Change{seen(edit("a", "b"), "other"), seen(mention, "a", "carol")},
+			[]string{"rev 3", "rev 4"}, 2},
+		{"of what others have made of it", []Change{making(), sending("a", ""), mention}, []Change{seen(edit("a", "c"), "a"), edit("a", "d"), seen(edit("a", "e"), "d", "bob")},
+			[]string{"conflict", "rev 4", "rev 5"}, 2},
+		{"also where that is done at once", []Change{making(), sending("a", "")}, []Change{mention, seen(edit("a", "c"), "a")}, []string{"rev 3", "conflict"}, 1},
 		{"of what is not there", []Change{making()}, []Change{edit("a", "b"), gone("a", true)}, []string{"not_found", "not_found"}, 0},
 		{"of what is deleted", []Change{making(), sending("a", ""), gone("a", false)}, []Change{edit("a", "b"), gone("a", false), gone("a", true)},
 			[]string{"not_found", "unchanged", "rev 4"}, 1},
@@ -146,6 +157,9 @@ func TestDecisions(t *testing.T) {
 			var got []string
 			for _, res := range d.results {
 				got = append(got, said(res))
+				if res.Err != nil {
+					require.Zero(t, res.Message, "of what has failed there is no message")
+				}
 			}
 			require.Equal(t, row.want, got)
 		})
@@ -178,6 +192,8 @@ func TestDecisionsOfTwoServersAreInSomeOrder(t *testing.T) {
 			return rapid.SampledFrom([]Change{
 				making(), sending(id, rapid.SampledFrom(nonces).Draw(t, "nonce")), sending(id, "p"),
 				{Kind: ChangeEdit, At: at, Message: Message{ID: id, Content: title}},
+				{Kind: ChangeEdit, At: at, Message: Message{ID: id, Content: title, Mentions: []string{title}}},
+				{Kind: ChangeEdit, At: at, Message: Message{ID: id, Content: title}, Seen: &Message{Mentions: []string{"S"}}},
 				{Kind: ChangeDelete, At: at, Message: Message{ID: id}, Hard: title == "S"},
 				{Kind: ChangeUpdateRoom, At: at, Update: RoomUpdate{Title: &title}},
 			}).Draw(t, "change")

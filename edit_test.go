@@ -164,14 +164,14 @@ func TestEditByTheHostTakesAway(t *testing.T) {
 // nobody has touched is left to what others do to it meanwhile.
 func TestMiddlewareSeesWhatAnEditLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var got chat.Command
+		var got []chat.Command
 		var meanwhile func()
 		var change func(*chat.Command)
 		srv := chattest.New(t, &chat.Options{Middleware: []chat.Middleware{before(func(cmd *chat.Command) {
 			if cmd.Type != chat.CmdEdit {
 				return
 			}
-			got = *cmd
+			got = append(got, *cmd)
 			if meanwhile != nil {
 				meanwhile()
 			}
@@ -192,7 +192,10 @@ func TestMiddlewareSeesWhatAnEditLeaves(t *testing.T) {
 			require.NoError(t, err)
 		}
 		edit("new")
-		require.Equal(t, fmt.Sprint("new", []string{"bob"}, "x", "/a"), fmt.Sprint(got.Content, got.Mentions, got.ReplyTo, got.Attachments[0].URL))
+		require.Len(t, got, 2, "it sees the edit again on what others have made of the message")
+		for i, mentions := range []string{"bob", "carol"} {
+			require.Equal(t, fmt.Sprint("new", []string{mentions}, "x", "/a"), fmt.Sprint(got[i].Content, got[i].Mentions, got[i].ReplyTo, got[i].Attachments[0].URL))
+		}
 		require.Equal(t, []string{"carol"}, messageOf(t, srv, id).Mentions, "a change of somebody else's is not taken back")
 		meanwhile, change = nil, func(cmd *chat.Command) { cmd.Attachments, cmd.Mentions = nil, append(cmd.Mentions, "dave") }
 		edit("newer")

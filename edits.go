@@ -3,10 +3,10 @@ package chat
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/gabblehq/chat/internal/wire"
 )
@@ -14,7 +14,8 @@ import (
 // Edit replaces the content of the message with m.ID, and of Mentions,
 // Attachments and Meta those that are not nil; what is empty but not nil is
 // taken away. The message must keep the limits as the edit leaves it: its
-// content may be empty as long as something is attached.
+// content may be empty as long as something is attached; where that has changed
+// meanwhile, it is ErrConflict.
 func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
 	live, done, err := r.use()
 	if err != nil {
@@ -26,7 +27,7 @@ func (r *Room) Edit(ctx context.Context, m Message) (Message, error) {
 		return Message{}, err
 	}
 	m = cloneMessage(m)
-	c, err := live.edit(ctx, &m, before, "")
+	c, err := live.edit(ctx, &m, before, false, "")
 	if err != nil {
 		return Message{}, err
 	}
@@ -123,6 +124,9 @@ func (c *call) foresee(ctx context.Context) error {
 	return nil
 }
 
+// editAttempts bounds how often an edit is looked at that others overtake.
+const editAttempts = 3
+
 // editsPerUser bounds how often foresee asks the store.
 var editsPerUser = Rate{PerSecond: 20, Burst: 200}
 
@@ -170,33 +174,43 @@ func (c *call) edit(ctx context.Context, in visit) error {
 		return err
 	}
 	to := cloneMessage(c.edited())
-	m, err := in.room.edit(ctx, &to, before, c.cmd.TraceID)
+	m, err := in.room.edit(ctx, &to, before, c.before != nil, c.cmd.TraceID)
 	if err != nil {
 		return err
 	}
-	return c.commit(ctx, in.room, m)
+	judged := m.change.Seen != nil && c.before != nil // the call may be gone afterwards
+	err = c.commit(ctx, in.room, m)
+	if judged && errors.Is(err, ErrConflict) {
+		c.overtaken = true
+	}
+	return err
 }
 
-// edit is the commit that changes a message to what of to is not nil.
-func (r *liveRoom) edit(ctx context.Context, to, before *Message, trace string) (*commit, error) {
+// edit is the commit that changes a message to what of to is not nil. judged: a
+// middleware has let the edit pass by what before is.
+func (r *liveRoom) edit(ctx context.Context, to, before *Message, judged bool, trace string) (*commit, error) {
 	if before.Deleted() {
 		return nil, errNoMessage
 	}
 	m := Message{ID: before.ID, Content: to.Content, Mentions: to.Mentions, Attachments: to.Attachments, Meta: to.Meta}
-	after, _ := (&Change{Message: m}).Edit(*before)
+	after, _, _ := (&Change{Message: m}).Edit(*before)
 	after.Nonce, after.ReplyTo, after.Thread = "", "", "" // not what is edited
 	if err := r.srv.opt.Limits.checkWhole(&after); err != nil {
 		return nil, err
 	}
-	// As they have been checked.
-	if m.Attachments != nil || strings.TrimSpace(m.Content) == "" {
-		// What makes up for the content must not be taken away beside it.
-		m.Attachments = after.Attachments
+	// As they have been checked, and none stays none, which is not left alone.
+	if m.Attachments != nil {
+		m.Attachments = append([]Attachment{}, after.Attachments...)
 	}
 	if m.Meta != nil {
-		m.Meta = after.Meta
+		m.Meta = append(json.RawMessage{}, after.Meta...)
 	}
-	return &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.names.One(ctx, before.User), trace: trace}, nil
+	c := &commit{change: Change{Kind: ChangeEdit, Message: m}, author: r.srv.names.One(ctx, before.User), trace: trace}
+	if judged || m.Attachments == nil && !wire.Visible(m.Content) {
+		// Of more than what the edit sets: an attachment may make up for the content.
+		c.change.Seen = before
+	}
+	return c, nil
 }
 
 func (c *call) delete(ctx context.Context, in visit) error {
@@ -248,9 +262,13 @@ func (c *call) changed(ctx context.Context) (wire.Reply, error) {
 
 // Edit returns the message as the change, a ChangeEdit, leaves it, and whether
 // that is any different. Rev is the caller's to set. A deleted message is not
-// to be edited.
-func (c *Change) Edit(m Message) (Message, bool) {
+// to be edited. The error, Result.Err then, is ErrConflict where what
+// Change.Seen was decided on is not there any more.
+func (c *Change) Edit(m Message) (Message, bool, error) {
 	to := &c.Message
+	if c.overtaken(&m) {
+		return m, false, errOvertaken
+	}
 	changed := set(&m.Content, &to.Content)
 	if to.Mentions != nil && !slices.Equal(to.Mentions, m.Mentions) {
 		m.Mentions, changed = to.Mentions, true
@@ -264,7 +282,19 @@ func (c *Change) Edit(m Message) (Message, bool) {
 	if changed {
 		m.EditedAt = stamp(c.At)
 	}
-	return m, changed
+	return m, changed, nil
+}
+
+var errOvertaken = &Error{Code: CodeConflict, Message: "the message has been edited meanwhile"}
+
+// overtaken reports whether what the edit leaves alone is other than it was when the
+// edit was looked at.
+func (c *Change) overtaken(m *Message) bool {
+	to, seen := &c.Message, c.Seen
+	return seen != nil &&
+		(to.Mentions == nil && !slices.Equal(m.Mentions, seen.Mentions) ||
+			to.Attachments == nil && !slices.EqualFunc(m.Attachments, seen.Attachments, sameAttachment) ||
+			to.Meta == nil && !bytes.Equal(m.Meta, seen.Meta))
 }
 
 // Delete returns the message as the change, a ChangeDelete, leaves it, and

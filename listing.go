@@ -34,7 +34,7 @@ func (s *Server) Rooms(ctx context.Context, cursor string, limit int) (RoomPage,
 		return RoomPage{}, err
 	}
 	limit = max(limit, 0)
-	l := listing{s: s, after: after, limit: limit, bytes: math.MaxInt}
+	l := listing{s: s, after: after, limit: limit, bytes: math.MaxInt, skip: math.MaxInt}
 	_, err = l.all(ctx, store.ListRooms, func(*RoomSummary) (take, end bool) { return true, false })
 	if err != nil {
 		return RoomPage{}, err
@@ -73,8 +73,10 @@ type listing struct {
 	after string // id of the room that the page begins behind
 	limit int
 	bytes int // that are left
+	skip  int // rooms that may still be looked at and not taken
 	rooms []RoomSummary
 	more  bool
+	at    string // where no more may be looked at: id of the last one
 }
 
 // all adds those rooms of a list that are to be taken, until the page is full
@@ -86,11 +88,12 @@ func (l *listing) all(ctx context.Context, list func(ctx context.Context, prefix
 	if l.after != "" {
 		after = s.key(l.after)
 	}
-	for {
+	n := min(l.limit+1, listedAtOnce)
+	for ; ; n = min(2*n, listedAtOnce) { // the more that are not taken
 		var rooms []RoomSummary
 		var more bool
 		err := s.callStore(ctx, func(ctx context.Context) (err error) {
-			rooms, more, err = list(ctx, prefix, after, min(l.limit+1, listedAtOnce))
+			rooms, more, err = list(ctx, prefix, after, n)
 			return err
 		})
 		if err != nil {
@@ -100,14 +103,18 @@ func (l *listing) all(ctx context.Context, list func(ctx context.Context, prefix
 			sum := &rooms[i]
 			after = sum.Key
 			sum.Room.ID = strings.TrimPrefix(sum.Key, prefix)
-			if strings.Contains(sum.Room.ID, "/") || sum.Room.ID == controlRoom {
-				continue // a tenant's, of a server without one; or no room of users
+			take, end := false, false
+			if !strings.Contains(sum.Room.ID, "/") && sum.Room.ID != controlRoom { // a tenant's, of a server without one; or no room of users
+				take, end = which(sum)
 			}
-			take, end := which(sum)
 			if end {
 				return true, nil
 			}
 			if !take {
+				if l.skip--; l.skip == 0 {
+					l.more, l.at = true, sum.Room.ID
+					return false, nil
+				}
 				continue
 			}
 			size := summarySize(sum)
@@ -175,20 +182,20 @@ func (c *call) listRooms(ctx context.Context, _ visit) error {
 	s := c.srv
 	c.everywhere = true
 	c.permitted()
-	after, ok := readCursor(c.cursor)
-	if !ok {
-		return errCursor
-	}
+	user := c.cmd.User
 	store, err := s.lister()
 	if err != nil {
 		return err
 	}
-	user := c.cmd.User
+	after, err := s.openCursor(ctx, user.ID, c.cursor)
+	if err != nil {
+		return err
+	}
 	limit := c.limit
 	if limit == 0 {
 		limit = s.opt.Limits.History
 	}
-	l := listing{s: s, limit: min(limit, s.opt.Limits.MaxHistory), bytes: s.opt.Limits.PageBytes}
+	l := listing{s: s, limit: min(limit, s.opt.Limits.MaxHistory), bytes: s.opt.Limits.PageBytes, skip: maxSkipped}
 	readable := func(sum *RoomSummary) bool {
 		if sum.LastMessage != nil {
 			sum.LastMessage = abridge(sum.LastMessage)
@@ -246,9 +253,14 @@ func (c *call) fillPage(ctx context.Context, l *listing) error {
 	s := c.srv
 	page := &wire.Rooms{Ref: c.wire.Ref, More: l.more}
 	if n := len(l.rooms); l.more && n > 0 {
-		// Only what is shown may be in the cursor: ids of rooms that the user may
-		// not know of must not be.
+		// Only what is shown may be read in the cursor, see sealCursor.
 		page.Cursor = makeCursor(l.rooms[n-1].Room.ID)
+	}
+	if l.at != "" {
+		var err error
+		if page.Cursor, err = s.sealCursor(ctx, c.cmd.User.ID, l.at); err != nil {
+			return err
+		}
 	}
 	var ids []string
 	for i := range l.rooms {

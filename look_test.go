@@ -57,10 +57,16 @@ func TestWhatRoomsAreCalled(t *testing.T) {
 	srv := newServer(t, chat.Options{Authorize: func(context.Context, chat.User, chat.Action, chat.RoomInfo) error { return nil }})
 	_, err := srv.Room("r").Create(t.Context(), chat.RoomInfo{Topic: "two\nlines", CreatedBy: "alice"})
 	require.NoError(t, err)
+	badURLs := []string{"https://x y", "https://[", "https://@", "https://:80"}
+	for _, v := range badURLs {
+		w := asked(t, srv, "POST", "/rooms/r/messages", `{"content":"x","attachments":[{"url":`+quoted(v)+`}]}`)
+		require.Equal(t, http.StatusBadRequest, w.Code, "%q", v)
+		require.Contains(t, w.Body.String(), `"field":"attachments[0].url"`)
+	}
 	for field, values := range map[string][]string{
-		"title":  {"a\nb", "a\x1b[31m", "a\u009b1m", "a\u2028b", "a\tb", "\x7f"},
+		"title":  append([]string{"a\nb", "a\x1b[31m", "a\u009b1m", "a\u2028b", "a\tb", "\x7f"}, nothingSeen...),
 		"topic":  {"a\x1b]0;x\x07", "a\rb", "\u0085"},
-		"avatar": {"//evil.example/a.png", `/\evil.example`, "/a\n.png", "/a\x1b", "javascript:alert(1)", "https:///x", "x.png"},
+		"avatar": append([]string{"//evil.example/a.png", `/\evil.example`, "/a\n.png", "/a\x1b", "javascript:alert(1)", "https:///x", "x.png"}, badURLs...),
 	} {
 		for _, v := range values {
 			for method, path := range map[string]string{"POST": "/rooms", "PATCH": "/rooms/r"} {
@@ -85,6 +91,20 @@ func TestWhatRoomsAreCalled(t *testing.T) {
 		}
 	}
 	require.Equal(t, http.StatusOK, asked(t, srv, "PATCH", "/rooms/r", `{"title":"Lobby 👍","avatar":"/a.png"}`).Code)
+	require.Equal(t, http.StatusOK, asked(t, srv, "PATCH", "/rooms/r", `{"title":""}`).Code, "none is none")
+}
+
+// Somebody whose name nobody can see is shown by id.
+func TestNamesOfWhichNothingCanBeSeen(t *testing.T) {
+	for _, name := range append([]string{"Alice"}, nothingSeen...) {
+		srv := chattest.New(t, &chat.Options{Authenticate: func(r *http.Request) (chat.User, error) {
+			u, err := chattest.TokenIsUser(r)
+			u.Name = name
+			return u, err
+		}})
+		welcome := srv.Dial("").Call(map[string]any{"type": "auth", "token": "alice"})
+		require.Equal(t, name == "Alice", strings.Contains(string(welcome.Raw), `"name"`), "%+q: %s", name, welcome.Raw)
+	}
 }
 
 // A user's avatar is the host's word, and still nothing that a page should load blindly.

@@ -8,9 +8,9 @@ import (
 	"github.com/gabblehq/chat/internal/wire"
 )
 
-// Frames that are no commands, pings and what is not understood, pass no middleware.
-// They are a class of their own: held to a rate of their own, counted, and logged now
-// and then.
+// Frames that are no commands, pings and what is not understood, pass no middleware, and
+// neither do REST requests that are not understood. They are a class of their own: held
+// to a rate of their own, counted, and logged now and then.
 
 // maxNoise is how many of them over the rate in a row end the connection: a client that
 // does not listen costs an answer each.
@@ -54,6 +54,19 @@ func (s *session) refuse(c *call, err *Error) {
 	// What it says may quote the client.
 	s.srv.strangers.Warn(s.srv.log, "chat: frame refused", "code", err.Code, "field", clip(err.Field), "user", user, "session", s.name())
 	s.answer(c, err)
+}
+
+// malformed takes a REST request that did not become a command off its user's budget,
+// and returns what it is answered. Who is not known has been refused before.
+func (s *Server) malformed(ctx context.Context, user string, why error) error {
+	wait, err := s.noise.Allow(ctx, "user/"+user, s.opt.Limits.Noise)
+	if err == nil && wait > 0 {
+		return &Error{Code: CodeRateLimited, Message: "too many requests that are no commands", RetryAfter: wait}
+	}
+	s.count.refused.Add(1)
+	e := asError(why)
+	s.strangers.Warn(s.log, "chat: request refused", "code", e.Code, "field", clip(e.Field), "user", user)
+	return why
 }
 
 // ping answers a ping.

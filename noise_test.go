@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,6 +76,47 @@ func TestStrangersFramesHaveALimit(t *testing.T) {
 		require.Equal(t, 4502, nobody.CloseCode())
 		require.LessOrEqual(t, srv.Stats().Errors[chat.CodeUnauthenticated], int64(101))
 	})
+}
+
+// So are requests over REST that are not understood.
+func TestRequestsThatAreNoCommandsHaveALimit(t *testing.T) {
+	for name, row := range map[string]struct {
+		method, path, body string
+		status             int
+	}{
+		"malformed":  {"POST", "/rooms/r/messages", `{"content":`, 400},
+		"wrong type": {"PATCH", "/rooms/r/messages/1", `{"content":5}`, 400},
+		"too large":  {"POST", "/rooms/r/messages", `{"content":"` + strings.Repeat("x", 1<<16) + `"}`, 413},
+		"of a room":  {"POST", "/rooms", `{"id":7}`, 400},
+		"of a user":  {"POST", "/direct", `{"user":"\u0001"}`, 400},
+		"query":      {"GET", "/rooms/r/messages?before=x", "", 400},
+		"limit":      {"GET", "/rooms?limit=-1", "", 400},
+		"hard":       {"DELETE", "/rooms/r/messages/1?hard=perhaps", "", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log lines
+				srv := newServer(t, chat.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				statuses := map[int]int{}
+				for range 300 {
+					w := asked(t, srv, row.method, row.path, row.body)
+					statuses[w.Code]++
+					require.Equal(t, w.Code == http.StatusTooManyRequests, w.Header().Get("Retry-After") != "")
+				}
+				require.Equal(t, map[int]int{row.status: 100, http.StatusTooManyRequests: 200}, statuses)
+				stats := srv.Stats()
+				require.Equal(t, int64(100), stats.Malformed)
+				require.Equal(t, int64(200), stats.Errors[chat.CodeRateLimited])
+				synctest.Wait()
+				require.Equal(t, 1, log.count("chat: request refused"), "sampled")
+
+				require.Equal(t, http.StatusOK, asked(t, srv, "GET", "/rooms", "").Code, "commands have limits of their own")
+				require.Equal(t, row.status, asked(t, srv, row.method, row.path, row.body, "Authorization", "Bearer bob").Code, "and so have others")
+				time.Sleep(time.Minute)
+				require.Equal(t, row.status, asked(t, srv, row.method, row.path, row.body).Code)
+			})
+		})
+	}
 }
 
 func TestErrorsAreCountedByCode(t *testing.T) {

@@ -125,7 +125,7 @@ type Limits struct {
 	Stall         time.Duration // output waiting and no byte taken; 60 s
 	TypingExpiry  time.Duration // typing ends by itself after; 6 s
 	LeaveGrace    time.Duration // a dropped user is shown as present for; 5 s
-	Noise         Rate          // frames of one user that are no commands: pings, and what is not understood; 10 per second, 100 at once
+	Noise         Rate          // frames and requests of one user that are no commands: pings, and what is not understood; 10 per second, 100 at once
 	Presence      int           // users listed in full; 200; beyond it a sample
 	Drain         time.Duration // longest that Shutdown waits for clients to go; 30 s
 

@@ -124,7 +124,7 @@ func (c *call) serve(r *http.Request, k *command, at *route) (body []byte, err e
 	ctx := r.Context()
 	if at.read != nil {
 		if err := at.read(c, r); err != nil {
-			return nil, err
+			return nil, c.srv.malformed(ctx, c.cmd.User.ID, err)
 		}
 	}
 	if err := c.srv.dispatch(ctx, c); err != nil {

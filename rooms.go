@@ -178,7 +178,7 @@ type roomBody struct {
 	Kind   RoomKind        `json:"kind" validate:"omitempty,oneof=public"`
 	Title  *string         `json:"title" validate:"omitempty,max=200"`
 	Topic  *string         `json:"topic" validate:"omitempty,max=1000"`
-	Avatar *string         `json:"avatar" validate:"omitempty,max=2048,http_url|startswith=/"`
+	Avatar *string         `json:"avatar" validate:"omitempty,max=2048"`
 	Meta   json.RawMessage `json:"meta"`
 }
 
@@ -234,8 +234,7 @@ func (c *call) createRoom(ctx context.Context, _ visit) error {
 	defer r.release()
 	made, err := r.create(ctx, info, info.Peers, c.cmd.TraceID)
 	if errors.Is(err, ErrConflict) && c.cmd.Peer != "" {
-		err = nil // the direct room of two is the same whoever asks first
-		made, err = r.infoCopy(ctx)
+		made, err = r.infoCopy(ctx) // the direct room of two is the same whoever asks first
 	}
 	if errors.Is(err, ErrConflict) && s.may(ctx, c.cmd.User, ActionRead, &made) != nil {
 		return &Error{Code: CodeForbidden, Message: "not allowed to create this room"}
@@ -288,6 +287,8 @@ func checkLook(title, topic, avatar string) error {
 	switch {
 	case !wire.OneLine(title):
 		return &Error{Code: CodeInvalid, Message: "must be one line without control characters", Field: "title"}
+	case title != "" && !wire.Visible(title):
+		return &Error{Code: CodeInvalid, Message: "there is nothing to be seen of it", Field: "title"}
 	case !wire.Lines(topic):
 		return &Error{Code: CodeInvalid, Message: "must be without control characters", Field: "topic"}
 	case avatar != "" && !wire.ValidURL(avatar):

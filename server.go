@@ -57,6 +57,7 @@ type Server struct {
 	revoked   revocations
 	dismissed dismissals
 	cluster   *cluster // nil: nobody shares the store
+	secret    string   // of cursors where nobody does
 	presence  *presence.Board
 	repairs   repairs
 
@@ -94,7 +95,7 @@ func New(o *Options) (*Server, error) {
 	start = start.Add(-time.Duration(start.Nanosecond()) % time.Millisecond) // a whole one, for whole ones after it
 	s := &Server{
 		opt: opt, judged: o.Authorize != nil, log: opt.Logger, timers: work.NewTimers(start, opt.Logger),
-		looks: NewLimiter(), noise: NewLimiter(), start: start,
+		looks: NewLimiter(), noise: NewLimiter(), start: start, secret: rand.Text(),
 	}
 	s.ending.init()
 	to := transport.Options{
@@ -196,7 +197,7 @@ type Stats struct {
 	Rooms       int   // rooms that somebody is in now
 	Commands    int64 // taken up since the start
 	Failed      int64 // of those, answered with an error
-	Malformed   int64 // frames that did not become a command
+	Malformed   int64 // frames and REST requests that did not become a command
 	Pings       int64 // answered
 	Delivered   int64 // changes given to connections
 	Refused     int64 // writes that took less than was offered

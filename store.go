@@ -80,7 +80,7 @@ const MaxPast = 32
 type Position struct {
 	Epoch string // id of the log; positions of different epochs do not compare
 	Rev   int64
-	Seq   int64 // the highest seq handed out up to there
+	Seq   int64 // the highest seq handed out up to there; 0 in an Entry, and nothing reads it in a position to begin at
 }
 
 // ChangeKind says what a Change intends.
@@ -105,7 +105,9 @@ const (
 	ChangeCreate
 	// ChangeEdit replaces the content of the message Change.Message.ID, and of
 	// Mentions, Attachments and Meta those that are not nil. A deleted message
-	// is ErrNotFound. Not nil but empty clears.
+	// is ErrNotFound. Not nil but empty clears. With Change.Seen, an edit that
+	// leaves alone one of these three that is no longer as it was seen is
+	// ErrConflict.
 	ChangeEdit
 	// ChangeDelete empties the message Change.Message.ID of everything but
 	// its id, seq, user, kind, nonce and times; with Change.Hard of user and
@@ -120,6 +122,7 @@ type Change struct {
 	At      time.Time // becomes CreatedAt, EditedAt or DeletedAt, in UTC and whole milliseconds
 	Message Message
 	Hard    bool
+	Seen    *Message // of a ChangeEdit: the message that the decision to make it was based on; nil: any
 	Room    RoomInfo
 	Update  RoomUpdate
 }
@@ -216,7 +219,8 @@ type Entry struct {
 	Room    *RoomInfo
 
 	// Position is where a reader of [Room.Changes] stands who has handled the entry:
-	// store it, and begin there the next time. Stores leave it alone.
+	// store it, and begin there the next time. Stores leave it alone. Its Seq is not set:
+	// what was created before and changed after is not among the entries up to it.
 	Position Position
 }
 

@@ -44,7 +44,9 @@ func (u User) HasRole(role string) bool {
 func public(u *User) wire.User { return shown(wire.User{ID: u.ID, Name: u.Name, Avatar: u.Avatar}) }
 
 func shown(u wire.User) wire.User {
-	u.Name = label(u.Name)
+	if u.Name = label(u.Name); !wire.Visible(u.Name) {
+		u.Name = ""
+	}
 	if !wire.ValidURL(u.Avatar) {
 		u.Avatar = ""
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gabblehq/chat"
+	"github.com/gabblehq/chat/internal/safelog"
 )
 
 // Log writes one line for each command: type, user, session, room, trace, how
@@ -20,8 +21,11 @@ import (
 //
 // The level is Warn for internal and unavailable, which are the host's to look
 // at, Debug for what comes in numbers and means little (typing, presence,
-// refusals of the rate limit), and Info for the rest.
+// refusals of the rate limit), and Info for the rest. What is unavailable is so for
+// everybody at once, for as long as the store is full or away: of each type there is one
+// line in ten seconds, with the number of those that were left out (more).
 func Log(logger *slog.Logger) chat.Middleware {
+	var sampler safelog.Sampler
 	return func(next chat.Handler) chat.Handler {
 		return func(ctx context.Context, cmd *chat.Command) (err error) {
 			// Who comes below may change the command; the line is about what
@@ -34,7 +38,14 @@ func Log(logger *slog.Logger) chat.Middleware {
 				if !logger.Enabled(ctx, level) {
 					return
 				}
-				attrs := make([]slog.Attr, 0, 8)
+				more := 0
+				if code == chat.CodeUnavailable {
+					var due bool
+					if more, due = sampler.Take(string(typ)); !due {
+						return
+					}
+				}
+				attrs := make([]slog.Attr, 0, 9)
 				attrs = append(attrs, slog.String("type", string(typ)))
 				for _, a := range [...]slog.Attr{
 					slog.String("user", short(cmd.User.ID)), // known to an auth only afterwards
@@ -50,6 +61,9 @@ func Log(logger *slog.Logger) chat.Middleware {
 					attrs = append(attrs, slog.String("ip", cmd.RemoteIP.String()))
 				}
 				attrs = append(attrs, slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.String("code", string(code)))
+				if code == chat.CodeUnavailable {
+					attrs = append(attrs, slog.Int("more", more))
+				}
 				logger.LogAttrs(ctx, level, "chat: command", attrs...)
 			}()
 			err = next(ctx, cmd)

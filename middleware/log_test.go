@@ -103,6 +103,35 @@ func TestLogLevels(t *testing.T) {
 	require.Nil(t, line)
 }
 
+// A store that takes nothing makes a line now and then, not one for each command.
+func TestLogSamplesWhatTheServerCannotDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		err := chat.ErrUnavailable
+		h := middleware.Log(slog.New(slog.NewTextHandler(&out, nil)))(func(context.Context, *chat.Command) error { return err })
+		do := func(n int, types ...chat.CommandType) int {
+			out.Reset()
+			for range n {
+				for _, typ := range types {
+					_ = h(t.Context(), &chat.Command{Type: typ})
+				}
+			}
+			return strings.Count(out.String(), "code=unavailable")
+		}
+		require.Equal(t, 2, do(200, chat.CmdMessage, chat.CmdEdit), "one of each type")
+		require.Contains(t, out.String(), "more=0")
+		require.Zero(t, do(200, chat.CmdMessage))
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 1, do(200, chat.CmdMessage))
+		require.Contains(t, out.String(), "more=399")
+
+		err = chat.ErrInternal
+		do(3, chat.CmdMessage)
+		require.Equal(t, 3, strings.Count(out.String(), "code=internal"), "each of them is a fault")
+		require.NotContains(t, out.String(), "more=")
+	})
+}
+
 func TestLogHoldsNothingThatPeopleWrite(t *testing.T) {
 	const private = "pr1vate"
 	cmd := func(typ chat.CommandType) *chat.Command {

@@ -63,7 +63,8 @@ func (g *greeting) parse(most int) (*http.Request, *HandshakeError) {
 // isControl tells what no line of a request may hold (RFC 9110, section 5.5).
 func isControl(ch rune) bool { return ch < ' ' && ch != '\t' || ch == 0x7f }
 
-// parseRequestLine reads method, target and version (RFC 9112, section 3).
+// parseRequestLine reads method, target and version (RFC 9112, section 3). A minor
+// version above 1.1 is taken for 1.1, as net/http does (RFC 9110, section 2.5).
 func parseRequestLine(line string) (*http.Request, *HandshakeError) {
 	method, rest, ok1 := strings.Cut(line, " ")
 	target, proto, ok2 := strings.Cut(rest, " ")

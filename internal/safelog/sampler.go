@@ -32,8 +32,17 @@ func (s *Sampler) Warn(log *slog.Logger, msg string, args ...any) {
 
 // WarnOf is Warn where one message has several causes, each logged by itself.
 func (s *Sampler) WarnOf(cause string, log *slog.Logger, msg string, args ...any) {
+	if more, ok := s.Take(cause); ok {
+		log.Warn(msg, append(args, "more", more)...)
+	}
+}
+
+// Take reports whether a cause is to be logged now, and how often it has been left out
+// since it last was.
+func (s *Sampler) Take(cause string) (more int, ok bool) {
 	now := time.Now()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.kinds == nil {
 		s.kinds = make(map[string]*sampled)
 	}
@@ -47,11 +56,9 @@ func (s *Sampler) WarnOf(cause string, log *slog.Logger, msg string, args ...any
 	}
 	if now.Before(k.next) {
 		k.more++
-		s.mu.Unlock()
-		return
+		return 0, false
 	}
-	more := k.more
+	more = k.more
 	k.next, k.more = now.Add(sampleEvery), 0
-	s.mu.Unlock()
-	log.Warn(msg, append(args, "more", more)...)
+	return more, true
 }

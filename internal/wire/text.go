@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"net/netip"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -53,8 +55,37 @@ func ValidURL(s string) bool {
 	}
 	for _, scheme := range [...]string{"https://", "http://"} {
 		if rest, ok := strings.CutPrefix(s, scheme); ok {
-			return rest != "" && rest[0] != '/' && rest[0] != '?' && rest[0] != '#'
+			return validAuthority(rest)
 		}
 	}
 	return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//")
+}
+
+// validAuthority reports whether what follows a scheme begins with a host that can be one.
+// It is no parser of URLs: it lets through nothing of which a browser makes none.
+func validAuthority(s string) bool {
+	if i := strings.IndexAny(s, "/?#"); i >= 0 {
+		s = s[:i]
+	}
+	host := s[strings.LastIndexByte(s, '@')+1:]
+	var port string
+	if strings.HasPrefix(host, "[") {
+		inside, after, ok := strings.Cut(host[1:], "]")
+		ip, err := netip.ParseAddr(inside)
+		if !ok || err != nil || !ip.Is6() || ip.Zone() != "" || after != "" && after[0] != ':' {
+			return false
+		}
+		host, port = inside, strings.TrimPrefix(after, ":")
+	} else {
+		host, port, _ = strings.Cut(host, ":")
+		if strings.ContainsAny(host, "[]") {
+			return false
+		}
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); port != "" && err != nil {
+		return false
+	}
+	return host != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || strings.ContainsRune(`"<>^`+"`{|}", r)
+	})
 }

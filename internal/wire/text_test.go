@@ -23,13 +23,17 @@ func TestVisible(t *testing.T) {
 }
 
 func TestValidURL(t *testing.T) {
-	for _, s := range []string{"https://a.example/x?y#z", "http://a", "/x", "/", "/a//b", "https://[::1]:8080/", "/ü"} {
+	for _, s := range []string{"https://a.example/x?y#z", "http://a", "/x", "/", "/a//b", "https://[::1]:8080/", "/ü",
+		"https://пример.example/a b", "https://a:80", "https://a:/x", "https://u:p@a.example/", "http://127.0.0.1/%zz", "https://a?b c", "https://a.example/@[x",
+	} {
 		require.True(t, ValidURL(s), s)
 	}
 	for _, s := range []string{
 		"", "//evil.example", `/\evil.example`, `\\evil.example`, `/\/evil.example`, "/\t/evil.example", "/\n/evil.example", "https:///evil", "https://",
 		"http://?x", "http:/evil", "javascript:alert(1)", "data:text/html,x", "x", "https://a\x7f", "https://a\u0085", "https://a\u2028", "/x\xff", `https:\\evil`,
 		`https://a.example\@evil.example`, "ftp://a",
+		"https://x y", "https://x\u00a0y/", "https://u @x", "https://[", "https://[]", "https://[x]", "https://[::1", "https://::1]", "https://[::1]x", "https://[1.2.3.4]",
+		"https://a[b", "https://@", "https://u@/x", "https://:80", "https://a:x", "https://a:70000", "https://a:80:80", "https://<a>", "https://a|b", "https://a{b}",
 	} {
 		require.False(t, ValidURL(s), "%q", s)
 	}

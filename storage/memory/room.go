@@ -146,7 +146,11 @@ func (r *room) edit(c *chat.Change, res *chat.Result) {
 		res.Err = errNoMessage
 		return
 	}
-	m, changed := c.Edit(*old)
+	m, changed, err := c.Edit(*old)
+	if err != nil {
+		res.Err = err
+		return
+	}
 	if !changed {
 		res.Unchanged = true
 		copyMessage(&res.Message, old)

@@ -165,7 +165,11 @@ func (st *state) edit(c *chat.Change, res *chat.Result) {
 		res.Err = errNoMessage
 		return
 	}
-	m, changed := c.Edit(old.Message)
+	m, changed, err := c.Edit(old.Message)
+	if err != nil {
+		res.Err = err
+		return
+	}
 	st.replace(old, m, changed, res)
 }
 

@@ -47,14 +47,24 @@ func (s *Store) NewEpoch(ctx context.Context, key string) (chat.Position, error)
 func own(changes []chat.Change) []chat.Change {
 	changes = slices.Clone(changes)
 	for i := range changes {
-		m, r, u := &changes[i].Message, &changes[i].Room, &changes[i].Update
-		m.Mentions, m.Attachments, m.Meta = slices.Clone(m.Mentions), slices.Clone(m.Attachments), slices.Clone(m.Meta)
-		for k := range m.Attachments {
-			m.Attachments[k].Meta = slices.Clone(m.Attachments[k].Meta)
+		c := &changes[i]
+		r, u := &c.Room, &c.Update
+		ownMessage(&c.Message)
+		if c.Seen != nil {
+			seen := *c.Seen
+			ownMessage(&seen)
+			c.Seen = &seen
 		}
 		r.Peers, r.Meta, u.Meta = slices.Clone(r.Peers), slices.Clone(r.Meta), slices.Clone(u.Meta)
 	}
 	return changes
+}
+
+func ownMessage(m *chat.Message) {
+	m.Mentions, m.Attachments, m.Meta = slices.Clone(m.Mentions), slices.Clone(m.Attachments), slices.Clone(m.Meta)
+	for i := range m.Attachments {
+		m.Attachments[i].Meta = slices.Clone(m.Attachments[i].Meta)
+	}
 }
 
 // write takes what is ready and writes it, until the store is closed.

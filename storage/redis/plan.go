@@ -140,7 +140,11 @@ func (p *plan) edit(c *chat.Change, res *chat.Result) {
 		res.Err = errNoMessage
 		return
 	}
-	to, changed := c.Edit(m.Message)
+	to, changed, err := c.Edit(m.Message)
+	if err != nil {
+		res.Err = err
+		return
+	}
 	p.change(m, to, changed, res)
 }
 

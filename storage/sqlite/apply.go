@@ -154,7 +154,11 @@ func (w *writer) edit(r *roomState, c *change, res *chat.Result) error {
 		res.Err = errNoMessage
 		return nil
 	}
-	m, changed := c.Edit(old)
+	m, changed, refused := c.Edit(old)
+	if refused != nil {
+		res.Err = refused
+		return nil
+	}
 	if changed && w.space.tight {
 		return errFull
 	}

@@ -64,6 +64,11 @@ func prepare(changes []chat.Change) []change {
 		c.At = stamp(c.At)
 		m := &c.Message
 		m.Mentions, m.Attachments, m.Meta = slices.Clone(m.Mentions), cloneAttachments(m.Attachments), bytes.Clone(m.Meta)
+		if c.Seen != nil {
+			seen := *c.Seen
+			seen.Mentions, seen.Attachments, seen.Meta = slices.Clone(seen.Mentions), cloneAttachments(seen.Attachments), bytes.Clone(seen.Meta)
+			c.Seen = &seen
+		}
 		switch c.Kind {
 		case chat.ChangeCreateRoom:
 			c.Room = copyRoom(&c.Room)

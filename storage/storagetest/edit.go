@@ -14,6 +14,7 @@ func editChecks() []check {
 		{"replaces_content", "ChangeEdit replaces the content of the message Change.Message.ID, and of Mentions, Attachments and Meta those that are not nil.", "", editReplaces},
 		{"unchanged_takes_no_rev", "the change asked for what is already so and took no rev", "", unchangedTakesNoRev},
 		{"missing", "ErrNotFound", "there is no message of this id", editMissing},
+		{"overtaken", "With Change.Seen, an edit that leaves alone one of these three that is no longer as it was seen is ErrConflict.", "", editOvertaken},
 		{"deleted", "A deleted message is ErrNotFound.", "", editDeleted},
 		{"delete_empties", "ChangeDelete empties the message Change.Message.ID of everything but its id, seq, user, kind, nonce and times", "", deleteEmpties},
 		{"hard_delete_empties", "with Change.Hard of user and nonce too", "", hardDeleteEmpties},
@@ -105,6 +106,47 @@ func editMissing(t *rig) {
 		r.refused(removeHard(id), chat.ErrNotFound)
 	}
 	require.Equal(t, before, r.head())
+}
+
+func editOvertaken(t *rig) {
+	r := t.room()
+	seen := r.one(r.rich("alice", "n")).Message
+	based := func(on chat.Message, content string) chat.Change {
+		c := edit(seen.ID, content)
+		c.Seen = &on
+		return c
+	}
+	r.one(based(seen, "of the content only"))
+	for _, c := range []chat.Change{
+		{Message: chat.Message{Mentions: []string{"dave"}}},
+		{Message: chat.Message{Attachments: []chat.Attachment{}}},
+		{Message: chat.Message{Meta: json.RawMessage(`{"other":1}`)}},
+	} {
+		was := r.message(seen.ID)
+		c.Kind, c.At, c.Message.ID, c.Message.Content = chat.ChangeEdit, now(), seen.ID, "first"
+		c.Seen = &was
+		// The second is based on what was there before the first, whether both are
+		// appended at once or not.
+		before := r.head()
+		res := r.append(c, based(was, "second"), r.create("bob", "", "a neighbour"))
+		require.NoError(t, res[0].Err)
+		require.ErrorIs(t, res[1].Err, chat.ErrConflict)
+		require.NoError(t, res[2].Err)
+		require.Equal(t, before.Rev+2, res[2].Position.Rev, "what fails takes no position")
+		r.refused(based(was, "second"), chat.ErrConflict)
+		require.Equal(t, "first", r.message(seen.ID).Content)
+
+		// What it says itself is not left alone.
+		whole := based(was, c.Message.Content+" and whole")
+		whole.Message.Mentions, whole.Message.Attachments, whole.Message.Meta = []string{"erin"}, was.Attachments, json.RawMessage(`{"k":2}`)
+		if whole.Message.Attachments == nil {
+			whole.Message.Attachments = []chat.Attachment{}
+		}
+		r.one(whole)
+	}
+	r.one(remove(seen.ID))
+	r.refused(based(seen, "x"), chat.ErrNotFound)
+	r.audit()
 }
 
 func editDeleted(t *rig) {

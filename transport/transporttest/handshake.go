@@ -41,6 +41,9 @@ func (s *suite) handshakeVariants(t *testing.T) {
 		"upgrade in any case":      {change("Upgrade: websocket", "UPGRADE: WebSocket"), 101},
 		"extensions are not taken": {change("Host: test", "Host: test\r\nSec-WebSocket-Extensions: permessage-deflate"), 101},
 		"POST":                     {change("GET", "POST"), 405},
+		"HTTP/1.2":                 {change("HTTP/1.1", "HTTP/1.2"), 101}, // RFC 9110, section 2.5: taken for the highest minor version known
+		"HTTP/1.10":                {change("HTTP/1.1", "HTTP/1.10"), 400},
+		"HTTP/3.0":                 {change("HTTP/1.1", "HTTP/3.0"), 505},
 		"HTTP/1.0":                 {change("HTTP/1.1", "HTTP/1.0"), 505},
 		"no Connection":            {change("Connection: Upgrade\r\n", ""), 426},
 		"no Upgrade":               {change("Upgrade: websocket\r\n", ""), 426},

@@ -127,10 +127,11 @@ export class Client {
 
   // lookAround asks which rooms there are. A direct room that somebody has
   // opened with this user is joined: nothing else would tell of it.
-  async lookAround(pages = 4) {
+  // Where there are many that this user may not see, a page has few rooms or none.
+  async lookAround(enough = 200, pages = 20) {
     const found = [];
     let cursor;
-    for (let i = 0; i < pages; i++) {
+    for (let i = 0; i < pages && found.length < enough; i++) {
       const page = await this.#connection.request(cursor ? { type: "rooms", limit: 50, cursor } : { type: "rooms", limit: 50 });
       found.push(...page.rooms);
       cursor = page.cursor;
