@@ -124,7 +124,6 @@ func (r *liveRoom) commitGroup() {
 	if due {
 		// That may take long.
 		r.settle(group)
-		group = nil
 		r.sync()
 	}
 	r.srv.repairs.next()

@@ -176,7 +176,8 @@ func stubbornly(t *testing.T, calls []string, hangs bool, begins string) {
 	}
 	_ = silent.Conn.Close()
 	// Its own end needs that it can be cut, and that Read returns then.
-	if cuts := !victim.calls["Close"] || !victim.calls["SetDeadline"]; cuts && !(hangs && victim.calls["Read"]) {
+	cuts, returns := !victim.calls["Close"] || !victim.calls["SetDeadline"], !hangs || !victim.calls["Read"]
+	if cuts && returns {
 		require.Len(t, handlers["/victim"].End, 1)
 		require.Zero(t, tr.Stats().Connections)
 	}

@@ -162,7 +162,7 @@ func TestOtherErrorsAreAnswers(t *testing.T) {
 	})
 }
 
-type evil struct{ error }
+type evil struct{}
 
 func (evil) Error() string { return "evil" }
 func (evil) Is(error) bool { panic("Is") }

@@ -112,11 +112,11 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch err {
 	case nil:
-	default:
-		b.failed = true
 	case io.EOF:
 		b.over = true
 		_ = b.rc.SetReadDeadline(time.Time{})
+	default:
+		b.failed = true
 	}
 	return n, err
 }
