@@ -165,9 +165,11 @@ func (c *Conn) WriteFrames(joined []byte, frames [][]byte) (taken int) {
 		return 0
 	}
 	if c.out != nil {
-		for taken < len(frames) && c.handing(len(frames[taken])) {
-			c.out.push(frames[taken])
-			taken++
+		if c.handing(len(joined)) { // all or none: what is offered together belongs together
+			for _, frame := range frames {
+				c.out.push(frame)
+			}
+			taken = len(frames)
 		}
 		c.mu.Unlock()
 		return taken
