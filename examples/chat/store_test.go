@@ -43,6 +43,7 @@ func TestMessagesSurviveARestart(t *testing.T) {
 
 		ann2 := p.dial(ann) // the token is still good
 		c.write(map[string]any{"type": "join", "room": "lobby"})
+		c.next("joined") // else the message may be in it
 		ann2.write(map[string]any{"type": "message", "room": "lobby", "content": "yes", "nonce": "n2"})
 		require.Equal(t, "Ann Lee", c.next("message")["user"].(map[string]any)["name"])
 	}
