@@ -71,10 +71,15 @@ func (s *Server) Ready(ctx context.Context) error {
 		}
 		err := s.askStore(ctx)
 		s.inUse.Leave()
-		if err == nil || !unanswered(err) {
+		again := outage.ProbeEvery
+		switch {
+		case err == nil && s.health.Down():
+			// It has answered, and others are about to be let through.
+			again, err = 10*time.Millisecond, errStoreDown
+		case err == nil || !unanswered(err):
 			return err
 		}
-		work.Sleep(ctx, outage.ProbeEvery)
+		work.Sleep(ctx, again)
 		if ctx.Err() != nil {
 			return err
 		}
