@@ -247,24 +247,3 @@ type Page struct {
 	// cannot go back leave it empty.
 	Past []Position
 }
-
-// Good reports whether at is a position of the log that the page shows: of its
-// epoch and not beyond its head, or of an earlier epoch and of the past that
-// both have in common.
-func (p *Page) Good(at Position) bool { return at.Rev <= p.Common(at.Epoch) }
-
-// Common returns up to where positions of an epoch are positions of the log
-// that the page shows, -1 where none are.
-func (p *Page) Common(epoch string) int64 {
-	upTo := p.Head.Rev
-	if epoch == p.Head.Epoch {
-		return upTo
-	}
-	for _, past := range p.Past {
-		upTo = min(upTo, past.Rev)
-		if past.Epoch == epoch {
-			return upTo
-		}
-	}
-	return -1
-}
