@@ -2,7 +2,6 @@ package chat_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,128 +18,6 @@ import (
 	"github.com/gabblehq/chat/chattest"
 	"github.com/gabblehq/chat/storage/memory"
 )
-
-// points are where host code and the store are called while a command is under
-// way. The nth one stands still until it is let go.
-type points struct {
-	mu      sync.Mutex
-	nth, n  int
-	stopped chan struct{}
-	release chan struct{}
-}
-
-func (p *points) arm(nth int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.nth, p.n, p.stopped, p.release = nth, 0, make(chan struct{}), make(chan struct{})
-}
-
-func (p *points) pass() {
-	p.mu.Lock()
-	p.n++
-	here, release := p.n == p.nth, p.release
-	if here {
-		close(p.stopped)
-	}
-	p.mu.Unlock()
-	if here {
-		<-release
-	}
-}
-
-// reached reports whether the point has been come to.
-func (p *points) reached() bool {
-	select {
-	case <-p.stopped:
-		return true
-	default:
-		return false
-	}
-}
-
-// stopping is a store whose reads are points, before and after.
-type stopping struct {
-	chat.Store
-	*points
-}
-
-func (s stopping) Unwrap() chat.Store { return s.Store }
-
-func (s stopping) History(ctx context.Context, room string, q chat.Query) (chat.Page, error) {
-	s.pass()
-	page, err := s.Store.History(ctx, room, q)
-	s.pass()
-	return page, err
-}
-
-func (s stopping) Attendances(ctx context.Context, rooms []string) ([]chat.Attendance, error) {
-	s.pass()
-	return s.Store.(chat.PresenceKeeper).Attendances(ctx, rooms)
-}
-
-func (s stopping) Attend(ctx context.Context, node string, lease time.Duration, changes []chat.Attendance) ([]string, bool, error) {
-	return s.Store.(chat.PresenceKeeper).Attend(ctx, node, lease, changes)
-}
-
-// gatekeeping are options all of whose host code is a point, and which let
-// nobody whose name is in out do anything.
-func gatekeeping(p *points, out *sync.Map) chat.Options {
-	banned := func(user string) bool { _, ok := out.Load(user); return ok }
-	return chat.Options{
-		Logger: quiet,
-		Middleware: []chat.Middleware{func(next chat.Handler) chat.Handler {
-			return func(ctx context.Context, cmd *chat.Command) error {
-				p.pass()
-				defer p.pass()
-				return next(ctx, cmd)
-			}
-		}},
-		Authenticate: func(r *http.Request) (chat.User, error) {
-			u, err := chattest.TokenIsUser(r)
-			if err == nil && banned(u.ID) {
-				err = errors.New("banned")
-			}
-			p.pass() // decided, and not said yet
-			return u, err
-		},
-		Authorize: func(_ context.Context, u chat.User, _ chat.Action, _ chat.RoomInfo) error {
-			refused := banned(u.ID)
-			p.pass()
-			if refused {
-				return chat.ErrForbidden
-			}
-			return nil
-		},
-		Users: func(context.Context, []string) ([]chat.User, error) { p.pass(); return nil, nil },
-	}
-}
-
-// interleave runs the test once for each point that a command passes, on one
-// server and on two: there, what ends the permission is done on the other one.
-func interleave(t *testing.T, test func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) (reached bool)) {
-	for _, nodes := range []int{1, 2} {
-		t.Run(fmt.Sprint("nodes ", nodes), func(t *testing.T) {
-			n := 1
-			for more := true; more; n++ {
-				together(t, 0, func(t *testing.T, g *group) {
-					p, out := &points{}, &sync.Map{}
-					p.arm(0)
-					for range nodes {
-						node := g.Node()
-						o := gatekeeping(p, out)
-						o.Store = stopping{node, p}
-						g.serve(node, o)
-					}
-					synctest.Wait()
-					p.arm(n)
-					more = test(t, p, out, g.srvs[0], g.srvs[nodes-1])
-				})
-			}
-			require.Greater(t, n, 4, "so few points cannot be all")
-			t.Log(n-2, "points")
-		})
-	}
-}
 
 // TestRevokeAgainstCommandsUnderWay guards invariant 6: when Revoke has
 // returned, and on other servers two seconds later, nothing that shows the room
@@ -302,85 +179,6 @@ func TestRemovalAgainstJoin(t *testing.T) {
 	})
 }
 
-// TestDisconnectAgainstAuthUnderWay guards invariant 6: who is sent away while
-// it is being found out who they are does not get in.
-func TestDisconnectAgainstAuthUnderWay(t *testing.T) {
-	for _, how := range []string{"Disconnect", "SignOut"} {
-		t.Run(how, func(t *testing.T) {
-			interleave(t, func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) bool {
-				n := p.nth
-				p.arm(0)
-				bob := here.Dial("")
-				synctest.Wait()
-				p.arm(n)
-				bob.Do(map[string]any{"type": "auth", "token": "bob"})
-				synctest.Wait()
-				if !p.reached() {
-					close(p.release)
-					return false
-				}
-				out.Store("bob", true)
-				code, end := 4501, func() (int, error) { return there.User("bob").Disconnect(t.Context(), "out") }
-				if how == "SignOut" {
-					code, end = 4500, func() (int, error) { return there.User("bob").SignOut(t.Context()) }
-				}
-				_, err := end()
-				require.NoError(t, err)
-				time.Sleep(2 * time.Second)
-				close(p.release)
-				time.Sleep(time.Hour)
-				require.False(t, here.User("bob").Online())
-				if got := bob.CloseCode(); got != 4500 { // refused, where the host had not been asked yet
-					require.Equal(t, code, got)
-				}
-				// Who may come back does.
-				out.Delete("bob")
-				here.Dial("bob").Join("lobby")
-				require.True(t, here.User("bob").Online())
-				return true
-			})
-		})
-	}
-}
-
-// TestDisconnectAgainstUpgradeUnderWay is the same for a token in the header of
-// the upgrade.
-func TestDisconnectAgainstUpgradeUnderWay(t *testing.T) {
-	interleave(t, func(t *testing.T, p *points, out *sync.Map, here, there *chattest.Server) bool {
-		conn, err := here.DialContext(t.Context(), "", "")
-		require.NoError(t, err)
-		defer conn.Close()
-		_, err = conn.Write([]byte("GET /chat/ws HTTP/1.1\r\nHost: chat.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer bob\r\n\r\n"))
-		require.NoError(t, err)
-		go func() {
-			for buf := make([]byte, 4096); ; {
-				n, err := conn.Read(buf)
-				if err != nil {
-					return
-				}
-				if n >= 2 && buf[n-2] == 0x89 { // a ping: it stays alive
-					_, _ = conn.Write([]byte{0x8a, 0x80, 0, 0, 0, 0})
-				}
-			}
-		}()
-		synctest.Wait()
-		if !p.reached() {
-			close(p.release)
-			return false
-		}
-		out.Store("bob", true)
-		_, err = there.User("bob").Disconnect(t.Context(), "out")
-		require.NoError(t, err)
-		time.Sleep(2 * time.Second)
-		close(p.release)
-		time.Sleep(time.Hour)
-		require.False(t, here.User("bob").Online())
-		require.Zero(t, here.Stats().Connections, "point %d", p.nth)
-		return true
-	})
-}
-
 // TestSettingsOfARoomThatNobodyFollows: a timer that holds a room does not keep
 // its settings fresh.
 func TestSettingsOfARoomThatNobodyFollows(t *testing.T) {
@@ -481,34 +279,4 @@ func TestRefreshWithFewerRoles(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestSignOut: one session, or all, of a user, on whichever server, with a code
-// that says that they may come back.
-func TestSignOut(t *testing.T) {
-	together(t, 2, func(t *testing.T, g *group) {
-		phone, laptop, tablet := g.srvs[0].Dial("alice"), g.srvs[0].Dial("alice"), g.srvs[1].Dial("alice")
-		bob := g.srvs[1].Dial("bob")
-		ids := g.srvs[0].User("alice").Sessions() // the latest first
-		require.Len(t, ids, 2)
-		n, err := g.srvs[1].User("alice").SignOut(t.Context(), ids[1], "no such session")
-		require.NoError(t, err)
-		require.Zero(t, n, "it is elsewhere")
-		require.Equal(t, 4500, phone.CloseCode())
-		time.Sleep(3 * time.Second)
-		laptop.Barrier()
-		tablet.Barrier()
-		n, err = g.srvs[0].User("bob").SignOut(t.Context(), ids[0])
-		require.NoError(t, err)
-		require.Zero(t, n, "another user's")
-		time.Sleep(3 * time.Second)
-		laptop.Barrier()
-		n, err = g.srvs[0].User("alice").SignOut(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, 1, n)
-		require.Equal(t, 4500, laptop.CloseCode())
-		require.Equal(t, 4500, tablet.CloseCode())
-		bob.Barrier()
-		g.srvs[0].Dial("alice").Join("r")
-	})
 }
